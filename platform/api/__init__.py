@@ -1,0 +1,1 @@
+"""The control plane: owners, keys, functions, deploys and what became of calls."""

@@ -1,0 +1,1 @@
+"""From sources to an immutable version: archive, bundle, dependencies, layer."""

@@ -1,0 +1,1 @@
+"""The `cloudserve` command, and the embedded platform it composes from the services."""

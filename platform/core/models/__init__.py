@@ -1,0 +1,1 @@
+"""The platform's records, as the stores keep them and the API shows them."""

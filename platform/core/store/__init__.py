@@ -1,0 +1,1 @@
+"""Where records live: one contract (`abc`), one file a backend."""

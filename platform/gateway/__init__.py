@@ -1,0 +1,1 @@
+"""The data plane: resolves, admits and forwards calls, and records what became of them."""

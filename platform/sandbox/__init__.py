@@ -1,0 +1,1 @@
+"""Execution: runs versions in workers, behind one contract (`abc`)."""
