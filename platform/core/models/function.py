@@ -91,7 +91,8 @@ class Version(Record):
     """A built version; it never changes. `number` was taken when the deploy was asked for.
 
     `source_path`, `bundle_path` and `layer_path` are keys of the object store; their hashes are the SHA-256 of those
-    objects in hex. `lock` is the dependency lock with integrity hashes, None without dependencies.
+    objects in hex. `bundle_entry` is the file of the bundle that is loaded. `lock` is the dependency lock with
+    integrity hashes, None without dependencies.
     """
 
     function_id: str
@@ -102,6 +103,7 @@ class Version(Record):
     source_hash: str
     bundle_path: str
     bundle_hash: str
+    bundle_entry: str
     layer_path: str | None = None
     layer_hash: str | None = None
     dep_hash: str | None = None
