@@ -1,0 +1,1 @@
+"""One module a verb: each has an `app`, a Typer application of one command, or of a family of them."""

@@ -1,0 +1,83 @@
+"""The `cloudserve` command.
+
+`VERBS` names every verb with the line that `--help` shows for it. Its module, `cloudserve.cli.commands.<verb>`, is only
+imported when the verb runs, so that each one starts as fast as if it were alone. What a verb can't do it raises as
+`CommandError`; it is shown here, on standard error, and ends the process with its exit code.
+"""
+
+import importlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from cloudserve.cli.output import CommandError, show_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+VERBS: Final[dict[str, str]] = {}
+
+
+class Verbs(TyperGroup):
+    """The group of all verbs, which imports a verb's module when it is asked to run it."""
+
+    _listing = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Returns the verbs in the order of a first visit."""
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | TyperGroup | None:
+        """Returns the verb, imported; for a list of verbs, only what the list shows of it."""
+        if cmd_name not in VERBS:
+            return None
+        if self._listing:
+            return TyperCommand(cmd_name, help=VERBS[cmd_name])
+        module = importlib.import_module(f"cloudserve.cli.commands.{cmd_name}")
+        command = typer.main.get_command(module.app)
+        assert isinstance(command, TyperCommand | TyperGroup)  # noqa: S101 - what Typer makes, told to mypy
+        command.name = cmd_name
+        return command
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Writes the help without importing any verb."""
+        with self._list_only():
+            super().format_help(ctx, formatter)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the verb. A `CommandError` is shown and becomes the exit code."""
+        try:
+            return super().invoke(ctx)
+        except CommandError as error:
+            show_error(error, as_json=bool(ctx.meta.get("cloudserve.json")))
+            raise typer.Exit(error.exit_code) from None
+
+    @contextmanager
+    def _list_only(self) -> "Iterator[None]":
+        self._listing = True
+        try:
+            yield
+        finally:
+            self._listing = False
+
+
+app = typer.Typer(
+    cls=Verbs,
+    name="cloudserve",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    epilog="Example: cloudserve up && cloudserve deploy hello.py && cloudserve invoke hello",
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Runs functions on your own machines: `up` starts a platform, `deploy` puts a function on it."""
+
+
+def main() -> None:
+    """Runs the command line of this process."""
+    app(prog_name="cloudserve")
