@@ -71,6 +71,10 @@ class Objects(ABC):
     async def stat(self, key: str) -> ObjectInfo | None: ...
 
     @abstractmethod
+    async def touch(self, key: str) -> bool:
+        """Makes an object as new as one just put, so that collection spares it; False when there is none."""
+
+    @abstractmethod
     async def delete(self, key: str) -> bool: ...
 
     @abstractmethod

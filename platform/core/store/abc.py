@@ -6,8 +6,12 @@
 - What belongs to an owner is looked up *with* its owner: another's id behaves exactly as one that does not exist.
 - Unique things (owner names and mail addresses, key hashes, function names within their owner, version numbers within
   their function) are unique under concurrency; the loser gets `Taken`.
+- A version, build or secret of a function that does not exist (any more) is refused with `Gone`, so that what is
+  still under way when a function is deleted leaves nothing behind.
 - Any method may raise `Unavailable` when the backend can't be reached; the caller may try again.
-- Methods are coroutine-safe: call them at once from as many tasks as you like, of one event loop.
+- Times are kept to the millisecond.
+- Methods are coroutine-safe: call them at once from as many tasks as you like, of one event loop. Several processes
+  may have the same store open.
 """
 
 from abc import ABC, abstractmethod
@@ -33,6 +37,10 @@ class Taken(StoreError):  # noqa: N818 - reads as what happened
     def __init__(self, field: str) -> None:
         super().__init__(f"{field} is taken")
         self.field = field
+
+
+class Gone(StoreError):  # noqa: N818 - reads as what happened
+    """What the record belongs to does not exist, or not any more."""
 
 
 class Unavailable(StoreError):  # noqa: N818 - reads as what happened
@@ -62,7 +70,7 @@ class Owners(ABC):
 
     @abstractmethod
     async def add(self, owner: Owner) -> None:
-        """Adds an owner. Raises `Taken("name")` or `Taken("email")`."""
+        """Adds an owner. Raises `Taken` for its name, mail address (whatever the case) or Google subject."""
 
     @abstractmethod
     async def get(self, owner_id: str) -> Owner | None: ...
@@ -188,7 +196,10 @@ class Functions(ABC):
 
     @abstractmethod
     async def go_live(self, owner_id: str, function_id: str, *, number: int, sequence: int, at: datetime) -> bool:
-        """Makes a version live if nothing asked for later is; one compare-and-set. False when it lost."""
+        """Makes a version live if nothing asked for later is; one compare-and-set.
+
+        False when it lost, or when there is no such version.
+        """
 
     @abstractmethod
     async def set_status(
@@ -295,7 +306,7 @@ class Usages(ABC):
 
     @abstractmethod
     async def sweep(self, before: datetime) -> int:
-        """Deletes what is older than `before`; returns how many."""
+        """Deletes what was made before `before`, in steps that let others write; returns how many."""
 
 
 class Logs(ABC):
@@ -322,10 +333,12 @@ class Logs(ABC):
     async def get(self, owner_id: str, function_id: str, log_id: str) -> ExecutionLog | None: ...
 
     @abstractmethod
-    async def delete(self, owner_id: str, function_id: str, log_id: str | None = None) -> int: ...
+    async def delete(self, owner_id: str, function_id: str, log_id: str | None = None) -> int:
+        """Deletes one record, or all of a function; returns how many."""
 
     @abstractmethod
-    async def sweep(self, before: datetime) -> int: ...
+    async def sweep(self, before: datetime) -> int:
+        """Deletes what was made before `before`, in steps that let others write; returns how many."""
 
 
 class Store(ABC):
@@ -357,8 +370,9 @@ class Store(ABC):
     async def changes(self, after: int) -> Sequence[Change]:
         """Returns what changed after a cursor, oldest first, at most 1,000.
 
-        A row is written with the change it tells of: an owner's name or activity, a function's name, activity, access,
-        live version, secrets or end, a key's making or end. One call may tell of a change twice, never not at all.
+        A row is written with the change it tells of: an owner's making, name, activity or end, a function's making,
+        activity, access, live version, secrets or end, a key's making or end. A later change of the same thing may
+        stand for the earlier ones. One call may tell of a change twice, never not at all.
         """
 
     @abstractmethod

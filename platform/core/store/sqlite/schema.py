@@ -1,0 +1,179 @@
+"""The tables, as an ordered list of migrations; `PRAGMA user_version` counts those that a file has had.
+
+A table has a column for whatever is looked up, ordered by or changed in place, and the rest of the record as JSON in
+`document`. Times are milliseconds since 1970. Ids sort by time, so that "newest first" is the order of an index.
+"""
+
+import sqlite3
+from typing import Final
+
+from cloudserve.core.store.abc import StoreError
+
+_FIRST: Final = """
+CREATE TABLE owners (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    email TEXT,
+    email_folded TEXT UNIQUE,
+    google_subject TEXT UNIQUE,
+    password_hash TEXT,
+    is_active INTEGER NOT NULL,
+    document TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE keys (
+    id TEXT PRIMARY KEY,
+    owner_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    key_hash TEXT NOT NULL UNIQUE,
+    last_used_at INTEGER,
+    document TEXT NOT NULL
+) STRICT;
+CREATE INDEX keys_of_owner ON keys (owner_id, id);
+CREATE UNIQUE INDEX default_key_of_owner ON keys (owner_id) WHERE kind = 'default';
+
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY,
+    owner_id TEXT NOT NULL,
+    token_hash TEXT NOT NULL UNIQUE,
+    expires_at INTEGER NOT NULL,
+    document TEXT NOT NULL
+) STRICT;
+CREATE INDEX sessions_of_owner ON sessions (owner_id);
+CREATE INDEX sessions_by_end ON sessions (expires_at);
+
+CREATE TABLE codes (
+    id TEXT PRIMARY KEY,
+    owner_id TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    document TEXT NOT NULL,
+    UNIQUE (owner_id, purpose)
+) STRICT;
+
+CREATE TABLE functions (
+    id TEXT PRIMARY KEY,
+    owner_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    is_active INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    deploy_error TEXT,
+    deployed_at INTEGER,
+    live_version INTEGER,
+    latest_version INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    live_sequence INTEGER NOT NULL,
+    auth TEXT NOT NULL,
+    cors TEXT,
+    executed INTEGER NOT NULL,
+    errors INTEGER NOT NULL,
+    total_latency REAL NOT NULL,
+    total_memory REAL NOT NULL,
+    last_executed INTEGER,
+    updated_at INTEGER NOT NULL,
+    document TEXT NOT NULL,
+    UNIQUE (owner_id, id),
+    UNIQUE (owner_id, name)
+) STRICT;
+
+CREATE TABLE versions (
+    id TEXT PRIMARY KEY,
+    owner_id TEXT NOT NULL,
+    function_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    source_path TEXT NOT NULL,
+    bundle_path TEXT NOT NULL,
+    layer_path TEXT,
+    document TEXT NOT NULL,
+    UNIQUE (owner_id, function_id, number),
+    FOREIGN KEY (owner_id, function_id) REFERENCES functions (owner_id, id) ON DELETE CASCADE
+) STRICT;
+
+CREATE TABLE builds (
+    id TEXT PRIMARY KEY,
+    owner_id TEXT NOT NULL,
+    function_id TEXT NOT NULL,
+    source_path TEXT NOT NULL,
+    status TEXT NOT NULL,
+    error TEXT,
+    output TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    claimed_by TEXT,
+    claimed_until INTEGER,
+    started_at INTEGER,
+    finished_at INTEGER,
+    document TEXT NOT NULL,
+    FOREIGN KEY (owner_id, function_id) REFERENCES functions (owner_id, id) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX builds_of_function ON builds (owner_id, function_id, id);
+CREATE INDEX unfinished_builds ON builds (id) WHERE status IN ('pending', 'deploying');
+
+CREATE TABLE secrets (
+    id TEXT PRIMARY KEY,
+    owner_id TEXT NOT NULL,
+    function_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    ciphertext BLOB NOT NULL,
+    document TEXT NOT NULL,
+    UNIQUE (owner_id, function_id, name),
+    FOREIGN KEY (owner_id, function_id) REFERENCES functions (owner_id, id) ON DELETE CASCADE
+) STRICT;
+
+CREATE TABLE usages (
+    id TEXT PRIMARY KEY,
+    owner_id TEXT NOT NULL,
+    function_id TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    document TEXT NOT NULL,
+    FOREIGN KEY (owner_id, function_id) REFERENCES functions (owner_id, id) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX usages_of_owner ON usages (owner_id, id);
+CREATE INDEX usages_of_function ON usages (owner_id, function_id, id);
+CREATE INDEX usages_by_age ON usages (created_at);
+
+CREATE TABLE logs (
+    id TEXT PRIMARY KEY,
+    owner_id TEXT NOT NULL,
+    function_id TEXT NOT NULL,
+    status TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    document TEXT NOT NULL,
+    FOREIGN KEY (owner_id, function_id) REFERENCES functions (owner_id, id) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX logs_of_function ON logs (owner_id, function_id, id);
+CREATE INDEX logs_by_status ON logs (owner_id, function_id, status, id);
+CREATE INDEX logs_by_age ON logs (created_at);
+
+CREATE TABLE changes (
+    cursor INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    owner_id TEXT NOT NULL,
+    UNIQUE (kind, id)
+) STRICT;
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST,)
+
+
+def migrate(db: sqlite3.Connection, migrations: tuple[str, ...] = MIGRATIONS) -> None:
+    """Brings a file up to date, all or nothing; several processes may do so at once.
+
+    Raises `StoreError` for a file that a newer CloudServe has written.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > len(migrations):
+            raise StoreError(
+                f"the database has schema {version}, this CloudServe knows {len(migrations)} and none newer: "
+                "run the CloudServe that wrote it, or a later one"
+            )
+        for script in migrations[version:]:
+            for statement in script.split(";\n"):
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version = {len(migrations)}")
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
