@@ -17,7 +17,19 @@ from cloudserve.cli.output import CommandError, show_error
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-VERBS: Final[dict[str, str]] = {}
+VERBS: Final[dict[str, str]] = {
+    "login": "Sign in to a platform and keep a key for it on this machine.",
+    "signup": "Make an account on a platform and sign this machine in.",
+    "deploy": "Deploy a file or a folder as a function, wait for it, and print its endpoint.",
+    "invoke": "Call a function and print the body of its answer as it comes.",
+    "functions": "List your functions with their state, live version, calls and endpoint.",
+    "logs": "Show a function's calls, oldest first: when, how each ended, how long it took, and what it printed.",
+    "versions": "List a function's versions, newest first; `*` marks the one that answers.",
+    "rollback": "Let an earlier version of a function answer again.",
+    "secrets": "Set, list and delete a function's secrets; their values are never shown again.",
+    "key": "Show the key of this machine; list, create, delete and regenerate the account's keys.",
+    "delete": "Delete a function with all its versions, secrets, logs and usage.",
+}
 
 
 class Verbs(TyperGroup):
@@ -34,7 +46,7 @@ class Verbs(TyperGroup):
         if cmd_name not in VERBS:
             return None
         if self._listing:
-            return TyperCommand(cmd_name, help=VERBS[cmd_name])
+            return TyperCommand(cmd_name, help=VERBS[cmd_name], rich_markup_mode="markdown")
         module = importlib.import_module(f"cloudserve.cli.commands.{cmd_name}")
         command = typer.main.get_command(module.app)
         assert isinstance(command, TyperCommand | TyperGroup)  # noqa: S101 - what Typer makes, told to mypy
@@ -68,6 +80,7 @@ app = typer.Typer(
     name="cloudserve",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,
     epilog="Example: cloudserve up && cloudserve deploy hello.py && cloudserve invoke hello",
 )

@@ -63,6 +63,10 @@ class Output:
         else:
             _console(sys.stdout).print(shown)
 
+    def print(self, markup: str) -> None:
+        """Writes a line of data to standard output, from Rich's markup; whatever is not ours in it must be escaped."""
+        _console(sys.stdout).print(markup, soft_wrap=True)
+
     def say(self, text: str) -> None:
         """Tells a person how it goes, on standard error; silent with `--json`."""
         if not self.as_json:
