@@ -67,13 +67,20 @@ def _regex(pattern: str) -> str:
             case _ if piece.startswith("*"):
                 pieces.append("[^/]*")
             case _ if piece.startswith("[") and len(piece) > 1:
-                negated = piece[1] in "!^"
-                inside = piece[2:-1] if negated else piece[1:-1]
-                pieces.append(f"[{'^/' if negated else ''}{_class(inside)}]")
+                pieces.append(_one_of(piece[1:-1]))
             case _:
                 pieces.append(re.escape(piece[-1]))
     return "".join(pieces)
 
 
-def _class(inside: str) -> str:
-    return re.sub(r"([\\\[\]&~|^])", r"\\\1", inside)
+def _one_of(inside: str) -> str:
+    negated = inside.startswith(("!", "^"))
+    # A range that ends before it begins holds no letter, which `re` calls an error.
+    ranges = [
+        f"{re.escape(first)}-{re.escape(last or first)}"
+        for first, last in re.findall(r"(.)(?:-(.))?", inside[negated:], re.DOTALL)
+        if first <= (last or first)
+    ]
+    if not ranges:
+        return "(?!)"
+    return f"[{'^/' if negated else ''}{''.join(ranges)}]"
