@@ -1,0 +1,1 @@
+"""CloudServe as Pulumi resources."""
