@@ -1,0 +1,105 @@
+"""From the spool to the store, in batches, behind the calls.
+
+Guarantees
+- The oldest lines go first. A batch counts as delivered when the store has it; the store knows each execution by its
+  id, so that a batch that was cut off is delivered again without harm.
+- A store that is away is waited for. A record that the store refuses, and a line that can't be read, are logged and
+  passed over; the others arrive.
+- Calls go first: delivery rests between batches for as long as the last one kept it busy, or longer while little waits.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from cloudserve.core.store.abc import Store, Unavailable
+from cloudserve.gateway.record import Execution, decode
+from cloudserve.gateway.spool import Spool
+
+IDLE_SECONDS: Final = 0.25
+RETRY_SECONDS: Final = 1.0
+BATCH_BYTES: Final = 64 * 1024
+ADOPT_SECONDS: Final = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+class Delivery:
+    """Delivers one spool. `start` before use; `close` delivers what is left, if the store takes it in time."""
+
+    def __init__(self, spool: Spool, store: Store) -> None:
+        self._spool = spool
+        self._store = store
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Takes up what dead processes have left, and begins."""
+        self._spool.adopt()
+        self._task = asyncio.create_task(self._run(), name="gateway-delivery")
+
+    async def close(self, *, grace_seconds: float = 10) -> None:
+        """Stops, after everything was delivered or the time is up; what is left stays on disk for the next process."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._task = None
+        with contextlib.suppress(TimeoutError, Unavailable):
+            async with asyncio.timeout(grace_seconds):
+                while await self._deliver_one():
+                    pass
+        self._spool.close()
+
+    async def _run(self) -> None:
+        adopt_at = time.monotonic() + ADOPT_SECONDS
+        while True:
+            began = time.monotonic()
+            if began >= adopt_at:
+                self._spool.adopt()
+                adopt_at = began + ADOPT_SECONDS
+            try:
+                more = await self._deliver_one()
+            except Unavailable as error:
+                _log.warning("records wait for the store: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            await asyncio.sleep(time.monotonic() - began if more else IDLE_SECONDS)
+
+    async def _deliver_one(self) -> bool:
+        """Delivers a batch; False when nothing waits. Raises `Unavailable`."""
+        waiting = self._spool.next_lines(BATCH_BYTES)
+        if waiting is None:
+            return False
+        file, lines = waiting
+        await self._record(_read(lines))
+        file.deliver(len(lines))
+        return True
+
+    async def _record(self, batch: Sequence[Execution]) -> None:
+        try:
+            await self._store.logs.record([execution.log() for execution in batch])
+            await self._store.usages.record([execution.usage() for execution in batch])
+        except Unavailable:
+            raise
+        except Exception:  # noqa: BLE001 - one bad record must not hold up the others
+            if len(batch) == 1:
+                _log.exception("the record of execution %s was refused, and is lost", batch[0].execution_id)
+                return
+            half = len(batch) // 2
+            await self._record(batch[:half])
+            await self._record(batch[half:])
+
+
+def _read(lines: bytes) -> list[Execution]:
+    batch = []
+    for line in lines.splitlines():
+        try:
+            batch.append(decode(line))
+        except ValueError:
+            if line:
+                _log.warning("a torn record of %d bytes was passed over", len(line))
+    return batch

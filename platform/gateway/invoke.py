@@ -1,0 +1,210 @@
+"""`/run/{owner}/{function}[/{path}]` as a plain ASGI application: the data plane's path from a request to its answer.
+
+A warm call touches memory and the worker alone, but for one append to the spool; no store, no object store, no routing
+table and no model validation are on its way.
+
+Guarantees
+- Whoever is answered by a function finds the execution's id in `x-cloudserve-execution-id`, and its record is in the
+  spool before the answer ends.
+- A caller who goes away ends the call; it is recorded with status 499.
+- What fails before the first byte is answered as a problem; what fails after it ends the connection without the end of
+  the body, so that nobody takes half an answer for a whole one.
+"""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from cloudserve.core.errors import Problem
+from cloudserve.core.ids import new_id
+from cloudserve.gateway import envelope
+from cloudserve.gateway.admit import Admission
+from cloudserve.gateway.asgi import Receive, Scope, Send
+from cloudserve.gateway.body import Gone, RequestBody, read_body
+from cloudserve.gateway.caller import CallerWatch
+from cloudserve.gateway.changes import ChangeFeed
+from cloudserve.gateway.cors import is_preflight
+from cloudserve.gateway.errors import of_failure, unavailable, unknown_function
+from cloudserve.gateway.headers import AnswerRules, read_head
+from cloudserve.gateway.record import Begun
+from cloudserve.gateway.recorder import Recorder
+from cloudserve.gateway.resolve import Resolver
+from cloudserve.gateway.responder import LengthMismatch, Responder
+from cloudserve.sandbox.abc import Answer, Call, InvocationFailed, Outcome, Sandbox
+
+_GONE_STATUS: Final = 499
+"""nginx's word for a caller who closed the connection; it is only ever recorded."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every invocation needs."""
+
+    feed: ChangeFeed
+    resolver: Resolver
+    admission: Admission
+    sandbox: Sandbox
+    recorder: Recorder
+    max_body_mb: int
+
+
+@dataclass(slots=True)
+class _Execution:
+    """One call that was admitted."""
+
+    begun: Begun
+    responder: Responder
+    envelope: bool
+
+    @property
+    def to_owner(self) -> bool:
+        """Tells whether the caller has a key of the function's owner."""
+        return self.begun.key_id is not None
+
+
+class Invocations:
+    """The application, for one origin and its rules."""
+
+    def __init__(self, parts: Parts, rules: AnswerRules) -> None:
+        self._parts = parts
+        self._rules = rules
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1003, "reason": "functions answer HTTP"})
+            return
+        execution_id = new_id()
+        responder = Responder(send, self._rules, scope["method"], execution_id)
+        try:
+            await self._serve(scope, receive, responder, execution_id)
+        except Problem as problem:
+            await responder.problem(problem)
+        except Gone:
+            pass  # nobody is there to be answered
+        except Exception:  # noqa: BLE001 - whatever a bug raises, the caller gets an answer
+            _log.exception("execution %s failed in the gateway", execution_id)
+            if not responder.begun:
+                await responder.problem(Problem(500, "The gateway failed.", reason="internal", component="gateway"))
+
+    async def _serve(self, scope: Scope, receive: Receive, responder: Responder, execution_id: str) -> None:
+        parts = self._parts
+        started = time.time()
+        _, _, owner, name, rest = (*scope["path"].split("/", 4), "", "", "", "")[:5]
+        headers = scope["headers"]
+        head = read_head(headers)
+        if not parts.feed.fresh:
+            raise unavailable("The store has been away for too long to go on without it.")
+        route = await parts.resolver.find(owner, name)
+        if route is None:
+            raise unknown_function(owner, name)
+        if head.origin is not None and route.cors is not None:
+            if is_preflight(scope["method"], headers):
+                responder.allow(route.cors.on_preflight(head.origin, headers))
+                await responder.whole(204, (), b"")
+                return
+            responder.allow(route.cors.on_answer(head.origin))
+        key = await parts.admission.admit(route, head.credential, started)
+        deployment = route.served()
+        body = await read_body(head, receive, most_mb=parts.max_body_mb)
+        if body:
+            # A version may have gone live while the body came in.
+            deployment = (await parts.resolver.find(owner, name) or route).served()
+        client = scope.get("client")
+        call = Call(
+            execution_id=execution_id,
+            method=scope["method"],
+            path="/" + rest,
+            query=scope["query_string"],
+            headers=head.passed,
+            body=body.parts() if isinstance(body, RequestBody) else body,
+            client=client[0] if client else "",
+            base_url=route.base_url,
+        )
+        begun = Begun(execution_id, started, deployment, None if key is None else key.id)
+        execution = _Execution(begun, responder, head.envelope)
+        await self._execute(execution, call, body, receive)
+
+    async def _execute(self, execution: _Execution, call: Call, body: bytes | RequestBody, receive: Receive) -> None:
+        watch = CallerWatch(receive)
+        if isinstance(body, RequestBody):
+            body.on_end = watch.begin
+        else:
+            watch.begin()
+        answer: Answer | None = None
+        try:
+            answer = await self._parts.sandbox.invoke(execution.begun.deployment, call)
+            if answer.body is None and not execution.envelope:
+                await self._stream(execution, answer)
+            else:
+                await self._whole(execution, answer)
+        except InvocationFailed as failure:
+            refusal = body.refusal if isinstance(body, RequestBody) else None
+            await self._failed(execution, failure, refusal)
+        except (Problem, Gone) as end:
+            self._record(
+                execution, end.status if isinstance(end, Problem) else _GONE_STATUS, _ended(execution, str(end))
+            )
+            raise
+        except asyncio.CancelledError:
+            if not watch.gone:
+                raise
+            self._record(execution, _GONE_STATUS, _ended(execution, "the caller went away"))
+            if answer is not None:
+                await answer.cancel()
+        finally:
+            watch.end()
+
+    async def _whole(self, execution: _Execution, answer: Answer) -> None:
+        body = answer.body
+        if body is None:
+            body = b"".join([part async for part in answer.parts()])
+        outcome = answer.outcome
+        if outcome.cold is not None:
+            execution.responder.tell_cold(outcome.cold)
+        self._record(execution, answer.status, outcome)
+        if execution.envelope:
+            wrapped = envelope.wrap(answer.headers, body, outcome, to_owner=execution.to_owner)
+            await execution.responder.whole(answer.status, envelope.HEADERS, wrapped)
+        else:
+            await execution.responder.whole(answer.status, answer.headers, body)
+
+    async def _stream(self, execution: _Execution, answer: Answer) -> None:
+        responder = execution.responder
+        await responder.begin(answer.status, answer.headers)
+        try:
+            async for part in answer.parts():
+                await responder.part(part)
+            self._record(execution, answer.status, answer.outcome)
+            await responder.end()
+        except InvocationFailed as failure:
+            self._record(execution, answer.status, failure.outcome)
+            _log.warning("execution %s broke off in its answer: %s", execution.begun.execution_id, failure.reason)
+        except LengthMismatch:
+            _log.warning("execution %s broke off: its body is not of its content-length", execution.begun.execution_id)
+            await answer.cancel()
+
+    async def _failed(self, execution: _Execution, failure: InvocationFailed, refusal: Problem | None) -> None:
+        to_owner = execution.to_owner
+        problem = refusal or of_failure(failure, to_owner=to_owner)
+        self._record(execution, problem.status, failure.outcome)
+        if failure.outcome.cold is not None:
+            execution.responder.tell_cold(failure.outcome.cold)
+        if execution.envelope and refusal is None:
+            wrapped = envelope.wrap_failure(failure.outcome, problem.message, to_owner=to_owner)
+            headers = [*envelope.HEADERS, *((k.lower().encode(), v.encode()) for k, v in problem.headers.items())]
+            await execution.responder.whole(problem.status, headers, wrapped)
+        else:
+            await execution.responder.problem(problem)
+
+    def _record(self, execution: _Execution, status_code: int, outcome: Outcome) -> None:
+        self._parts.recorder.record(execution.begun, status_code, time.time(), outcome)
+
+
+def _ended(execution: _Execution, why: str) -> Outcome:
+    """Returns the outcome of a call that its caller broke off."""
+    return Outcome(status="error", duration_ms=(time.time() - execution.begun.started) * 1000, memory_mb=0, error=why)

@@ -1,0 +1,41 @@
+"""The recorder of a gateway: takes what became of each call, and sees to it that the store gets it."""
+
+import logging
+from pathlib import Path
+
+from cloudserve.core.store.abc import Store
+from cloudserve.gateway.deliver import Delivery
+from cloudserve.gateway.record import Begun, encode
+from cloudserve.gateway.spool import Spool
+from cloudserve.sandbox.abc import Outcome
+
+_log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Spools records, and delivers them behind the calls. `start` before use, `close` once after."""
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        self.unwritten = 0
+        self._spool = Spool(folder)
+        self._delivery = Delivery(self._spool, store)
+
+    async def start(self) -> None:
+        """Begins to deliver, with what dead processes have left."""
+        await self._delivery.start()
+
+    async def close(self) -> None:
+        """Delivers what is left; what the store does not take stays on disk for the next process."""
+        await self._delivery.close()
+
+    def record(self, begun: Begun, status_code: int, ended: float, outcome: Outcome) -> None:
+        """Keeps what became of a call, safe from the end of this process when it returns.
+
+        A disk that takes no more loses the record, never the answer: `unwritten` and the log tell. `ended` in seconds
+        since 1970.
+        """
+        try:
+            self._spool.append(encode(begun, status_code, ended, outcome))
+        except OSError as error:
+            self.unwritten += 1
+            _log.error("the record of execution %s was not written: %s", begun.execution_id, error)

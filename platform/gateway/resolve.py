@@ -1,0 +1,262 @@
+"""From owner and name to a route, cached in memory, and kept right by the change feed.
+
+Guarantees
+- A name that was asked for before, known or not, is answered from memory; many callers of one name load it once.
+- A change is taken up behind the calls: the old route serves until the new version's files are here and a worker of it
+  is warm, then one assignment switches, and the old workers end when their calls have. Each answer is of one version.
+  A pause, and a change of who may call, wait for no worker.
+- When the store or the object store is away, what is known goes on (for how long: `ChangeFeed.fresh`), and the change
+  is tried again until it is taken up.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cloudserve.core.auth.sealing import SealBroken
+from cloudserve.core.models.base import utc_now
+from cloudserve.core.models.function import Function
+from cloudserve.core.models.owner import Owner
+from cloudserve.core.objects.abc import ObjectsError
+from cloudserve.core.store.abc import Change, Store, StoreError
+from cloudserve.core.trees import BadTree
+from cloudserve.gateway.errors import unavailable
+from cloudserve.gateway.materialise import Materialiser
+from cloudserve.gateway.route import Route
+from cloudserve.sandbox.abc import Deployment, InvocationFailed, Sandbox
+
+MOST_ROUTES: Final = 20_000
+MOST_MISSING: Final = 10_000
+WARM_SECONDS: Final = 10.0
+RETRY_SECONDS: Final = 0.5
+JUST_SECONDS: Final = 60.0
+_WARMED_AT_ONCE: Final = 4
+
+_log = logging.getLogger(__name__)
+
+Name = tuple[str, str]
+_LOAD_ERRORS: Final = (StoreError, ObjectsError, BadTree, SealBroken, OSError)
+
+
+class Resolver:
+    """The cache of routes. `close` ends what goes on behind the calls."""
+
+    def __init__(
+        self,
+        store: Store,
+        materialiser: Materialiser,
+        sandbox: Sandbox,
+        *,
+        run_url: str,
+        most_routes: int = MOST_ROUTES,
+        most_missing: int = MOST_MISSING,
+    ) -> None:
+        self._store = store
+        self._materialiser = materialiser
+        self._sandbox = sandbox
+        self._run_url = run_url
+        self._most_routes = most_routes
+        self._most_missing = most_missing
+        self._routes: dict[Name, Route] = {}
+        self._names: dict[str, Name] = {}
+        self._missing: dict[Name, None] = {}
+        self._loads: dict[Name, asyncio.Task[Route | None]] = {}
+        self._refreshes: dict[str, _Refresh] = {}
+        self._changes = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._warming = asyncio.Semaphore(_WARMED_AT_ONCE)
+
+    async def find(self, owner: str, name: str) -> Route | None:
+        """Returns the route, None when there is none. Raises `Problem` (503) when that can't be told just now."""
+        key = (owner, name)
+        route = self._routes.get(key)
+        if route is not None:
+            return route
+        if key in self._missing:
+            return None
+        load = self._loads.get(key)
+        if load is None:
+            load = self._loads[key] = asyncio.create_task(self._load(key))
+            load.add_done_callback(lambda done: self._loaded(key, done))
+        try:
+            return await asyncio.shield(load)
+        except _LOAD_ERRORS as error:
+            raise unavailable("The function can't be loaded just now. Try again soon.") from error
+
+    def changed(self, change: Change) -> None:
+        """Takes up a change, behind the calls."""
+        if change.kind == "key":
+            return
+        self._changes += 1
+        self._missing.clear()
+        if change.kind == "function":
+            self._refresh_soon(change.owner_id, change.id)
+        else:
+            for route in [route for route in self._routes.values() if route.owner_id == change.id]:
+                self._refresh_soon(route.owner_id, route.function_id)
+
+    async def prewarm(self, owner_id: str, function_id: str) -> None:
+        """Returns when a function's live version is what calls reach, with a warm worker where that is possible."""
+        await asyncio.shield(self._refresh_soon(owner_id, function_id))
+
+    async def warm_kept(self) -> None:
+        """Warms every live function that asks for warm workers (`Limits.min_warm`), as after a restart."""
+        cursor: str | None = None
+        while True:
+            page = await self._store.owners.list(limit=100, cursor=cursor)
+            for owner in page.rows:
+                for function in await self._store.functions.list(owner.id):
+                    if function.live_version is None or not function.is_active:
+                        continue
+                    version = await self._store.versions.get(owner.id, function.id, function.live_version)
+                    if version is not None and version.spec.limits.min_warm > 0:
+                        route = await self.find(owner.name, function.name)
+                        if route is not None and route.deployment is not None:
+                            await self._warm_one(route.deployment)
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def close(self) -> None:
+        """Ends loads and refreshes under way."""
+        refreshes = [refresh.task for refresh in self._refreshes.values()]
+        tasks: list[asyncio.Task[Any]] = [*self._tasks, *self._loads.values(), *refreshes]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # A first call.
+
+    async def _load(self, key: Name) -> Route | None:
+        changes = self._changes
+        owner = await self._store.owners.by_name(key[0])
+        function = None if owner is None else await self._store.functions.by_name(owner.id, key[1])
+        if owner is None or function is None:
+            if changes == self._changes:
+                _make_room(self._missing, self._most_missing)
+                self._missing[key] = None
+            return None
+        deployment = await self._materialiser.live(function) if _serves(owner, function) else None
+        if key not in self._routes:
+            self._put(self._route(owner, function, deployment))
+            if changes != self._changes:
+                self._refresh_soon(owner.id, function.id)
+        return self._routes[key]
+
+    def _loaded(self, key: Name, load: asyncio.Task[Route | None]) -> None:
+        del self._loads[key]
+        if not load.cancelled() and load.exception() is not None:
+            _log.warning("%s/%s can't be loaded: %r", *key, load.exception())
+
+    # What changed, behind the calls.
+
+    def _refresh_soon(self, owner_id: str, function_id: str) -> asyncio.Task[None]:
+        refresh = self._refreshes.get(function_id)
+        if refresh is None:
+            again = asyncio.Event()
+            task = asyncio.create_task(self._refresh_until_done(owner_id, function_id, again))
+            refresh = self._refreshes[function_id] = _Refresh(task, again)
+            task.add_done_callback(lambda _: self._refreshes.pop(function_id))
+        else:
+            refresh.again.set()
+        return refresh.task
+
+    async def _refresh_until_done(self, owner_id: str, function_id: str, again: asyncio.Event) -> None:
+        while True:
+            again.clear()
+            try:
+                await self._refresh(owner_id, function_id, again)
+            except _LOAD_ERRORS as error:
+                _log.warning("function %s can't be brought up to date, trying again: %r", function_id, error)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                if not again.is_set():
+                    return
+
+    async def _refresh(self, owner_id: str, function_id: str, again: asyncio.Event) -> None:
+        owner = await self._store.owners.get(owner_id)
+        function = await self._store.functions.get(owner_id, function_id)
+        name = self._names.get(function_id)
+        if owner is None or function is None or (name is not None and name != (owner.name, function.name)):
+            self._drop(name)
+        if owner is None or function is None:
+            await self._sandbox.retire(function_id)
+            return
+        known = self._routes.get((owner.name, function.name))
+        if known is None and not _just_deployed(function):
+            return
+        if not _serves(owner, function):
+            self._put(self._route(owner, function, None))
+            await self._sandbox.retire(function_id)
+            return
+        if known is not None and known.deployment is not None:
+            self._put(self._route(owner, function, known.deployment))
+        deployment = await self._materialiser.live(function)
+        if deployment is not None:
+            await self._warm(deployment, again)
+            if again.is_set():
+                return
+        self._put(self._route(owner, function, deployment))
+        await self._sandbox.retire(function_id, keep_version=None if deployment is None else deployment.version_id)
+
+    async def _warm(self, deployment: Deployment, again: asyncio.Event) -> None:
+        """Returns when a worker is warm, can't be made so, or the function has changed `again`."""
+        warming = self._spawn(self._warm_one(deployment))
+        changing = asyncio.create_task(again.wait())
+        try:
+            await asyncio.wait([warming, changing], timeout=WARM_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changing.cancel()
+
+    async def _warm_one(self, deployment: Deployment) -> None:
+        async with self._warming:
+            try:
+                await self._sandbox.warm(deployment)
+            except InvocationFailed as error:
+                _log.info("version %s goes live without a warm worker: %s", deployment.version_id, error.reason)
+
+    def _route(self, owner: Owner, function: Function, deployment: Deployment | None) -> Route:
+        return Route.to(owner.name, function, deployment, suspended=not owner.is_active, run_url=self._run_url)
+
+    def _put(self, route: Route) -> None:
+        key = (route.owner, route.name)
+        if key not in self._routes and len(self._routes) >= self._most_routes:
+            self._drop(next(iter(self._routes)))
+        self._routes[key] = route
+        self._names[route.function_id] = key
+        self._missing.pop(key, None)
+
+    def _drop(self, key: Name | None) -> None:
+        route = None if key is None else self._routes.pop(key, None)
+        if route is not None:
+            self._names.pop(route.function_id, None)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+@dataclass(frozen=True, slots=True)
+class _Refresh:
+    """A refresh under way; `again` asks it to look once more, because something has changed since."""
+
+    task: asyncio.Task[None]
+    again: asyncio.Event
+
+
+def _serves(owner: Owner, function: Function) -> bool:
+    return owner.is_active and function.is_active and function.live_version is not None
+
+
+def _just_deployed(function: Function) -> bool:
+    """Tells whether a function that nobody has called here yet deserves a warm worker."""
+    return function.deployed_at is not None and (utc_now() - function.deployed_at).total_seconds() < JUST_SECONDS
+
+
+def _make_room(missing: dict[Name, None], most: int) -> None:
+    if len(missing) >= most:
+        del missing[next(iter(missing))]

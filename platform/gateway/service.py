@@ -1,0 +1,87 @@
+"""The gateway as one thing: composed here, started and closed by whoever runs it."""
+
+import asyncio
+import contextlib
+from urllib.parse import urlsplit
+
+from cloudserve.core.auth.credentials import Credentials
+from cloudserve.core.auth.sealing import Sealer
+from cloudserve.core.config import DataFolder, Settings
+from cloudserve.core.models.function import Function
+from cloudserve.core.objects.abc import Objects
+from cloudserve.core.objects.cache import TreeCache
+from cloudserve.core.ratelimit import TokenBuckets
+from cloudserve.core.store.abc import Store
+from cloudserve.gateway.admit import Admission
+from cloudserve.gateway.app import functions_app
+from cloudserve.gateway.changes import ChangeFeed
+from cloudserve.gateway.headers import AnswerRules
+from cloudserve.gateway.invoke import Invocations, Parts
+from cloudserve.gateway.keys import Keys
+from cloudserve.gateway.materialise import Materialiser
+from cloudserve.gateway.recorder import Recorder
+from cloudserve.gateway.resolve import Resolver
+from cloudserve.sandbox.abc import Sandbox
+
+
+class GatewayService:
+    """The data plane. `app` is the functions' origin, `compat` the application for `/run` on the platform's.
+
+    Store, objects and sandbox are opened before `start` and closed after `close` by whoever made them.
+    """
+
+    def __init__(
+        self, *, settings: Settings, store: Store, objects: Objects, credentials: Credentials, sandbox: Sandbox
+    ) -> None:
+        folder = DataFolder(settings.data_dir)
+        materialiser = Materialiser(store, TreeCache(folder.cache, objects), Sealer(credentials.secrets_key))
+        self._keys = Keys(store)
+        self._resolver = Resolver(store, materialiser, sandbox, run_url=settings.run_url.rstrip("/"))
+        self._feed = ChangeFeed(store, [self._keys.changed, self._resolver.changed])
+        self._recorder = Recorder(folder.spool, store)
+        parts = Parts(
+            feed=self._feed,
+            resolver=self._resolver,
+            admission=Admission(self._keys, _buckets(settings)),
+            sandbox=sandbox,
+            recorder=self._recorder,
+            max_body_mb=settings.max_body_mb,
+        )
+        shares_host = urlsplit(settings.url).hostname == urlsplit(settings.run_url).hostname
+        self.app = functions_app(
+            Invocations(parts, AnswerRules.for_functions(shares_host=shares_host)), instance=settings.instance
+        )
+        self.compat = Invocations(parts, AnswerRules.for_platform())
+        self._warming: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begins to follow changes and to deliver records. Raises `Unavailable` when the store is away."""
+        await self._feed.start()
+        await self._keys.start()
+        await self._recorder.start()
+        self._warming = asyncio.create_task(self._resolver.warm_kept(), name="gateway-warming")
+
+    async def close(self) -> None:
+        """Stops, and delivers the records that wait; what the store does not take stays on disk."""
+        if self._warming is not None:
+            self._warming.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._warming
+        await self._feed.close()
+        await self._resolver.close()
+        await self._keys.close()
+        await self._recorder.close()
+
+    def notify(self) -> None:
+        """Takes up at once what this process has changed in the store, instead of at the next poll."""
+        self._feed.poke()
+
+    async def prewarm(self, function: Function) -> None:
+        """Returns when calls reach the function's live version, with a warm worker where that is possible."""
+        await self._resolver.prewarm(function.owner_id, function.id)
+
+
+def _buckets(settings: Settings) -> TokenBuckets | None:
+    if settings.rate_per_second == 0:
+        return None
+    return TokenBuckets(settings.rate_per_second, settings.rate_burst)
