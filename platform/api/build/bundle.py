@@ -1,0 +1,197 @@
+"""Turns checked sources into what a worker loads, or says what is wrong with them, place by place.
+
+Node.js: one file with its source map, dependencies inlined. Python: the sources as they are.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cloudserve.api.build import esbuild, imports_python
+from cloudserve.api.build.failure import BuildFailed
+from cloudserve.api.build.imports_js import package_of
+from cloudserve.api.build.tools import run
+
+_MAX_SHOWN: Final = 50
+_MAX_ROUNDS: Final = 8
+_NEEDS_ESM: Final = (
+    "Top-level await is currently not supported",
+    '"import.meta" is not available with the "cjs" output format',
+)
+_UNRESOLVED: Final = 'Could not resolve "'
+_MODULES: Final = "node_modules"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Something wrong in a file of the user's; `line` and `column` count from 1, 0 means unknown."""
+
+    file: str | None
+    line: int
+    column: int
+    message: str
+
+
+class SourceErrors(BuildFailed):
+    """The user's code is at fault; the message lists every place."""
+
+    def __init__(self, places: list[Place], folder: Path) -> None:
+        shown = [_show(place, folder) for place in places[:_MAX_SHOWN]]
+        if len(places) > _MAX_SHOWN:
+            shown.append(f"… and {len(places) - _MAX_SHOWN} more errors.")
+        super().__init__("\n".join(shown))
+        self.places = places
+
+
+@dataclass(frozen=True, slots=True)
+class NodeBundle:
+    """A finished bundle: the file to load, and the npm packages that it still imports when it runs."""
+
+    entry: str
+    packages: tuple[str, ...]
+
+
+async def bundle_node(
+    program: Path,
+    *,
+    folder: Path,
+    entry: str,
+    target: Path,
+    timeout: float,  # noqa: ASYNC109 - handed on to the tool's process
+    external: frozenset[str] = frozenset(),
+    packages_external: bool = False,
+) -> NodeBundle:
+    """Bundles `entry` of `folder` into the new folder `target`. Raises `SourceErrors`.
+
+    Packages are inlined from `folder/node_modules`, but those in `external`, those that can't be bundled, and with
+    `packages_external` all of them.
+    """
+    await asyncio.to_thread(target.mkdir)
+    form: esbuild.Format = "cjs"
+    left_out = set(external)
+    for _ in range(_MAX_ROUNDS):
+        name = "index.cjs" if form == "cjs" else "index.mjs"
+        result = await esbuild.bundle(
+            program,
+            folder=folder,
+            entry=entry,
+            output=target / name,
+            format=form,
+            timeout=timeout,
+            external=sorted(left_out),
+            packages_external=packages_external,
+        )
+        if form == "cjs" and any(message.text.startswith(_NEEDS_ESM) for message in result.messages):
+            form = "esm"
+            continue
+        if not result.errors:
+            _check_inputs(result, folder)
+            await asyncio.to_thread(_finish, target, name, folder)
+            packages = {found for item in result.imports if (found := package_of(item.path)) is not None}
+            return NodeBundle(name, tuple(sorted(packages)))
+        unbundled = _unbundled(result.errors)
+        if unbundled is None or unbundled <= left_out:
+            break
+        left_out |= unbundled
+    raise await asyncio.to_thread(_source_errors, result.errors, folder)
+
+
+def _source_errors(errors: Sequence[esbuild.Message], folder: Path) -> SourceErrors:
+    return SourceErrors([_place(message, folder) for message in errors], folder)
+
+
+def _unbundled(errors: tuple[esbuild.Message, ...]) -> set[str] | None:
+    """Returns the packages to leave out so that the rest bundles; None when the user's own code is at fault.
+
+    A package that imports what is not installed (an optional companion) keeps that import, to fail or not when it runs.
+    """
+    names: set[str] = set()
+    for message in errors:
+        parts = (message.file or "").split("/")
+        if _MODULES not in parts:
+            return None
+        missing = message.text.removeprefix(_UNRESOLVED).partition('"')[0] if _UNRESOLVED in message.text else ""
+        owner = parts[parts.index(_MODULES) + 1 :]
+        name = package_of(missing) or package_of("/".join(owner))
+        if name is None:
+            return None
+        names.add(name)
+    return names
+
+
+def _check_inputs(result: esbuild.Result, folder: Path) -> None:
+    """Refuses a bundle that took in a file from outside of the sources: those are the host's, not the user's."""
+    for name in result.inputs:
+        if name.startswith("../") or Path(name).is_absolute():
+            raise SourceErrors([Place(None, 0, 0, f"The sources import `{name}`, which is outside of them.")], folder)
+
+
+def _finish(target: Path, name: str, folder: Path) -> None:
+    """Leaves nothing but the bundle and its map, whose names are as if the bundle lay at the top of the sources."""
+    source_map = target / f"{name}.map"
+    for path in target.iterdir():
+        if path.name not in {name, source_map.name}:
+            path.unlink()
+    document: dict[str, Any] = json.loads(source_map.read_bytes())
+    above = os.path.relpath(folder, source_map.parent)
+    document["sources"] = [name.removeprefix(f"{above}/") for name in document["sources"]]
+    source_map.write_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+
+
+def _place(message: esbuild.Message, folder: Path) -> Place:
+    text = message.text
+    if text.startswith(_UNRESOLVED):
+        name = text.removeprefix(_UNRESOLVED).partition('"')[0]
+        package = package_of(name)
+        if package is None:
+            text = f"`{name}` was not found. Check the path; upper and lower case count."
+        else:
+            text = f"The package `{package}` is not installed. Add it to `dependencies` in package.json."
+    if message.file is None:
+        return Place(None, 0, 0, text)
+    line = _line(folder, message.file, message.line) or ""
+    column = len(line.encode()[: message.column].decode(errors="ignore")) + 1
+    return Place(message.file, message.line, column, text)
+
+
+def _line(folder: Path, file: str, number: int) -> str | None:
+    """Returns a line of the user's file; None for any other file."""
+    path = folder / file
+    if ".." in Path(file).parts or Path(file).is_absolute() or not path.is_file():
+        return None
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return lines[number - 1] if 0 < number <= len(lines) else None
+
+
+def _show(place: Place, folder: Path) -> str:
+    if place.file is None:
+        return place.message
+    shown = f"{place.file}:{place.line}:{place.column}: {place.message}"
+    line = _line(folder, place.file, place.line)
+    if not line or len(line) > 200:
+        return shown
+    indent = "".join(letter if letter == "\t" else " " for letter in line[: place.column - 1])
+    return f"{shown}\n    {line}\n    {indent}^"
+
+
+async def inspect_python(
+    folder: Path,
+    entry: str,
+    *,
+    timeout: float,  # noqa: ASYNC109 - handed on to the tool's process
+) -> list[str]:
+    """Checks every Python file and returns the distributions that are imported. Raises `SourceErrors`."""
+    program = [sys.executable, "-I", "-S", imports_python.__file__, str(folder), entry]
+    finished = await run(program, folder=folder, environment={}, timeout=timeout)
+    if finished.code != 0:
+        # The parser itself gave up, which takes code that nobody wrote by hand.
+        raise BuildFailed(f"Python could not read the sources (it ended with code {finished.code}).")
+    report: dict[str, Any] = json.loads(finished.text)
+    if report["errors"]:
+        raise await asyncio.to_thread(SourceErrors, [Place(**error) for error in report["errors"]], folder)
+    return list(report["distributions"])
