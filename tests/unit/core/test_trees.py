@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudserve.core.trees import BadTree, pack_tree, unpack_tree
@@ -163,6 +163,7 @@ _members = st.lists(
 
 
 @given(members=_members)
+@settings(deadline=None)
 def test_no_link_of_an_unpacked_tree_leads_out(
     tmp_path_factory: pytest.TempPathFactory, members: list[tuple[str, bytes, str]]
 ) -> None:

@@ -1,0 +1,68 @@
+"""What the contract suites share: a fresh place in each backend, and the ways to it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cloudserve.core.models.function import Function
+from cloudserve.core.models.owner import Owner
+from cloudserve.core.objects.abc import Objects
+from cloudserve.core.store.abc import Store
+from tests.contract.backends import OBJECTS, STORES, ObjectsBackend, StoreBackend
+from tests.contract.records import a_function, an_owner
+
+
+@pytest.fixture(params=sorted(STORES))
+def store_backend(request: pytest.FixtureRequest, tmp_path: Path) -> StoreBackend:
+    """A place that no store has used yet."""
+    return StoreBackend(request.param, str(tmp_path / "store"))
+
+
+@pytest.fixture
+async def store(store_backend: StoreBackend) -> AsyncIterator[Store]:
+    """An open, empty store."""
+    store = store_backend.store()
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def second(store: Store, store_backend: StoreBackend) -> AsyncIterator[Store]:
+    """Another way to the same store, as another service has it."""
+    second = store_backend.store()
+    await second.open()
+    yield second
+    await second.close()
+
+
+@pytest.fixture
+async def owner(store: Store) -> Owner:
+    """An owner in the store."""
+    owner = an_owner("ann", email="ann@example.org")
+    await store.owners.add(owner)
+    return owner
+
+
+@pytest.fixture
+async def function(store: Store, owner: Owner) -> Function:
+    """A function of that owner."""
+    function = a_function(owner.id, "hello")
+    await store.functions.add(function)
+    return function
+
+
+@pytest.fixture(params=sorted(OBJECTS))
+def objects_backend(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectsBackend:
+    """A place that no object store has used yet."""
+    return OBJECTS[request.param](str(tmp_path / "objects"))
+
+
+@pytest.fixture
+async def objects(objects_backend: ObjectsBackend) -> AsyncIterator[Objects]:
+    """An open, empty object store."""
+    objects = objects_backend.objects()
+    await objects.open()
+    yield objects
+    await objects.close()
