@@ -1,0 +1,179 @@
+"""`/api/functions`: deploying, looking at, changing and deleting functions."""
+
+import asyncio
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+
+from cloudserve.api.bodies import Deleted, View
+from cloudserve.api.context import Context, Ctx
+from cloudserve.api.deps import Deployer, FunctionId, Principal, Reader, owned_function
+from cloudserve.api.openapi import problems, upload_body
+from cloudserve.api.uploads import (
+    Deploy,
+    DeployOptions,
+    Options,
+    Redeploy,
+    changes_of,
+    read_deploy,
+    read_redeploy,
+    source_of,
+)
+from cloudserve.api.views import BuildView, FunctionDetail, FunctionView, function_values
+from cloudserve.core.errors import FieldError, Problem, invalid
+from cloudserve.core.models.function import Function
+from cloudserve.core.models.owner import Owner
+
+router = APIRouter(prefix="/api/functions", tags=["functions"])
+
+_VERSION_FIELDS = frozenset(Redeploy.model_fields) - {"auth", "cors"}
+
+
+class FunctionList(View):
+    """All functions of the caller, newest first."""
+
+    functions: list[FunctionView]
+
+
+class OneFunction(View):
+    """A function and its sources."""
+
+    function: FunctionDetail
+
+
+class Deployed(View):
+    """A function and the build that was asked for."""
+
+    function: FunctionView
+    build: BuildView
+
+
+class Changed(View):
+    """A function, and the build of its new version if the change needs one."""
+
+    function: FunctionView
+    build: BuildView | None
+
+
+class Change(Redeploy):
+    """What to change. `isActive` false pauses the function; whatever a version holds makes a new one."""
+
+    is_active: bool | None = None
+    name: str | None = Field(default=None, max_length=255, description="The name it has: it can't be changed.")
+
+
+@router.post(
+    "/deploy",
+    status_code=202,
+    summary="Deploy a new function",
+    responses=problems(409, 413),
+    openapi_extra=upload_body(Deploy, DeployOptions),
+)
+async def deploy_function(request: Request, principal: Deployer, context: Ctx) -> Deployed:
+    """Takes one file as JSON, or an archive as multipart. The answer comes at once; the build tells how it goes on."""
+    if principal.key is not None and principal.key.function_ids is not None:
+        raise Problem(403, "This key is limited to some functions, so it can't make one.", reason="key-limited")
+    asked = await read_deploy(request, context.settings)
+    function, build = await context.deployments.deploy(principal.owner, asked, created_by=principal.id)
+    return Deployed(function=await _view(context, principal.owner, function), build=BuildView.of(build))
+
+
+@router.get("", summary="List functions")
+async def list_functions(principal: Reader, context: Ctx) -> FunctionList:
+    """Returns all functions of the caller, newest first."""
+    functions = [
+        function
+        for function in await context.store.functions.list(principal.owner.id)
+        if principal.may_touch(function.id)
+    ]
+    return FunctionList(functions=await _views(context, principal.owner, functions))
+
+
+@router.get("/{functionId}", summary="Show a function")
+async def show_function(function_id: FunctionId, principal: Reader, context: Ctx) -> OneFunction:
+    """Returns a function with its newest sources."""
+    function = await owned_function(context, principal, function_id)
+    view = await _view(context, principal.owner, function)
+    sources = await context.deployments.source_of(function)
+    values = view.model_dump()
+    if sources is not None:
+        values |= {"filename": sources.filename, "code": sources.code, "files": list(sources.files)}
+    return OneFunction(function=FunctionDetail.model_validate(values))
+
+
+@router.put("/{functionId}", summary="Change a function", responses=problems(409))
+async def change_function(function_id: FunctionId, body: Change, principal: Deployer, context: Ctx) -> Changed:
+    """Changes what the body names. Pausing and access rules hold at once; all else is built as a new version."""
+    function = await owned_function(context, principal, function_id)
+    faults = body.faults()
+    if body.name is not None and body.name != function.name:
+        faults.append(
+            FieldError("name", "A function's name can't be changed.", remedy="Deploy it under the new name instead.")
+        )
+    if faults:
+        raise invalid(*faults)
+    build = None
+    if body.model_fields_set & _VERSION_FIELDS:
+        changes = changes_of(body, source_of(body))
+        _, build = await context.deployments.redeploy(principal.owner, function, changes, created_by=principal.id)
+    await _set_access(context, function, body)
+    if body.is_active is not None:
+        await context.store.functions.set_active(principal.owner.id, function.id, body.is_active)
+    return Changed(
+        function=await _fresh_view(context, principal, function_id), build=BuildView.of(build) if build else None
+    )
+
+
+@router.delete("/{functionId}", summary="Delete a function")
+async def delete_function(function_id: FunctionId, principal: Deployer, context: Ctx) -> Deleted:
+    """Deletes a function with its versions, secrets, logs and usage."""
+    function = await owned_function(context, principal, function_id)
+    await context.deployments.delete(principal.owner, function)
+    return Deleted(deleted=1)
+
+
+@router.post(
+    "/{functionId}/redeploy",
+    status_code=202,
+    summary="Deploy a new version",
+    responses=problems(409, 413),
+    openapi_extra=upload_body(Redeploy, Options, required=False),
+)
+async def redeploy_function(function_id: FunctionId, request: Request, principal: Deployer, context: Ctx) -> Deployed:
+    """Builds a new version from new sources, or, with an empty body, from the newest ones."""
+    function = await owned_function(context, principal, function_id)
+    options, changes = await read_redeploy(request, context.settings)
+    _, build = await context.deployments.redeploy(principal.owner, function, changes, created_by=principal.id)
+    await _set_access(context, function, options)
+    return Deployed(function=await _fresh_view(context, principal, function_id), build=BuildView.of(build))
+
+
+async def _set_access(context: Context, function: Function, options: Options) -> None:
+    if options.model_fields_set & {"auth", "cors"}:
+        await context.store.functions.set_access(
+            function.owner_id,
+            function.id,
+            auth=options.auth or function.auth,
+            cors=options.cors if "cors" in options.model_fields_set else function.cors,
+        )
+
+
+async def _fresh_view(context: Context, principal: Principal, function_id: str) -> FunctionView:
+    return await _view(context, principal.owner, await owned_function(context, principal, function_id))
+
+
+async def _views(context: Context, owner: Owner, functions: Sequence[Function]) -> list[FunctionView]:
+    return list(await asyncio.gather(*(_view(context, owner, function) for function in functions)))
+
+
+async def _view(context: Context, owner: Owner, function: Function) -> FunctionView:
+    live = None
+    if function.live_version is not None:
+        live = await context.store.versions.get(owner.id, function.id, function.live_version)
+    spec = live.spec if live else None
+    if spec is None:
+        builds = await context.store.builds.list(owner.id, function.id, limit=1)
+        spec = builds[0].spec if builds else None
+    endpoint = f"{context.settings.run_url.rstrip('/')}/run/{owner.name}/{function.name}"
+    return FunctionView.model_validate(function_values(function, live, spec, endpoint))

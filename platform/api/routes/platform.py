@@ -1,0 +1,91 @@
+"""What is told without a sign-in: the platform itself, its health, and whether it is ready."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Final, Literal
+
+from fastapi import APIRouter, Response
+
+from cloudserve.api.bodies import View
+from cloudserve.api.context import Ctx
+from cloudserve.core.config import SignupMode
+from cloudserve.core.version import VERSION
+
+router = APIRouter(tags=["platform"])
+
+_PING_SECONDS: Final = 3.0
+
+
+class PlatformView(View):
+    """A platform: where it is, who may sign up, whether it sends mail, and how functions are confined."""
+
+    version: str
+    url: str
+    run_url: str
+    signup: SignupMode
+    mail: bool
+    google_client_id: str | None
+    sandbox: dict[str, Any]
+
+
+class Health(View):
+    """That this instance serves."""
+
+    status: Literal["ok"]
+    instance: str
+
+
+class Readiness(View):
+    """Whether what the platform needs can be reached; `checks` names what can't and why."""
+
+    status: Literal["ready", "not-ready"]
+    checks: dict[str, str]
+
+
+@router.get("/api/platform", summary="Show the platform")
+async def show_platform(context: Ctx) -> PlatformView:
+    """Returns what a client needs to know before anyone signs in."""
+    settings = context.settings
+    return PlatformView(
+        version=VERSION,
+        url=settings.url,
+        run_url=settings.run_url,
+        signup=settings.signup,
+        mail=context.mailer.enabled,
+        google_client_id=settings.google_client_id,
+        sandbox=context.sandbox_status(),
+    )
+
+
+@router.get("/healthz", summary="Tell that this instance serves")
+async def healthz(context: Ctx) -> Health:
+    """Returns the token of this instance, so that health means this one and not whoever has the port."""
+    return Health(status="ok", instance=context.settings.instance)
+
+
+@router.get(
+    "/readyz",
+    summary="Tell whether this instance is ready",
+    responses={503: {"model": Readiness, "description": "Something that the platform needs can't be reached."}},
+)
+async def readyz(response: Response, context: Ctx) -> Readiness:
+    """Asks the store and the object store."""
+    named = {"store": context.store.ping(), "objects": context.objects.ping()}
+    results = await asyncio.gather(*(_check(ping) for ping in named.values()))
+    checks = dict(zip(named, results, strict=True))
+    if all(result == "ok" for result in results):
+        return Readiness(status="ready", checks=checks)
+    response.status_code = 503
+    response.headers["Retry-After"] = "2"
+    return Readiness(status="not-ready", checks=checks)
+
+
+async def _check(ping: Awaitable[None]) -> str:
+    try:
+        async with asyncio.timeout(_PING_SECONDS):
+            await ping
+    except TimeoutError:
+        return f"no answer within {_PING_SECONDS:.0f} seconds"
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is not ready, and says so
+        return type(error).__name__
+    return "ok"

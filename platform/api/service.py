@@ -1,0 +1,70 @@
+"""The control plane as a service: made from its parts, started and closed with them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from cloudserve.api.app import build_app
+from cloudserve.api.attempts import Attempts
+from cloudserve.api.background import Background
+from cloudserve.api.context import Context
+from cloudserve.api.deployments import Deployments
+from cloudserve.core.auth.codes import CodeBook
+from cloudserve.core.auth.credentials import Credentials
+from cloudserve.core.auth.google import GoogleVerifier
+from cloudserve.core.auth.invitations import Invitations
+from cloudserve.core.auth.passwords import Passwords
+from cloudserve.core.auth.sealing import Sealer
+from cloudserve.core.config import Settings
+from cloudserve.core.mail import Mailer
+from cloudserve.core.objects.abc import Objects
+from cloudserve.core.store.abc import Store
+
+
+class ApiService:
+    """Serves the platform's origin with `app`. `start` before the first request, `close` after the last.
+
+    The store and the object store are the caller's, who opens them before and closes them after. `passwords` and
+    `google` have defaults that follow from the settings.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        objects: Objects,
+        mailer: Mailer,
+        credentials: Credentials,
+        sandbox_status: Callable[[], dict[str, Any]],
+        passwords: Passwords | None = None,
+        google: GoogleVerifier | None = None,
+    ) -> None:
+        sealer = Sealer(credentials.secrets_key)
+        client_id = settings.google_client_id
+        self.context = Context(
+            settings=settings,
+            store=store,
+            objects=objects,
+            mailer=mailer,
+            credentials=credentials,
+            deployments=Deployments(settings, store, objects),
+            sealer=sealer,
+            passwords=passwords or Passwords(),
+            codes=CodeBook(store, credentials.secrets_key),
+            invitations=Invitations(sealer),
+            google=google or (GoogleVerifier(client_id) if client_id else None),
+            attempts=Attempts(),
+            background=Background(),
+            sandbox_status=sandbox_status,
+        )
+        self.app = build_app(self.context)
+
+    async def start(self) -> None:
+        """Starts the build worker."""
+        await self.context.deployments.start()
+
+    async def close(self) -> None:
+        """Stops the build worker, and waits for what goes on in the background."""
+        await self.context.deployments.close()
+        await self.context.background.close()
+        self.context.passwords.close()

@@ -1,0 +1,21 @@
+"""The control plane that most tests call."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.api.support import Platform, User, running
+
+
+@pytest.fixture
+async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
+    """A control plane that sends no mail and lets everyone sign up."""
+    async with running(tmp_path) as one:
+        yield one
+
+
+@pytest.fixture
+async def ada(platform: Platform) -> User:
+    """A user with a session."""
+    return await platform.signed_up("ada")
