@@ -1,0 +1,121 @@
+"""`cloudserve:local:Administrator`: the account that a platform is born with.
+
+The provider signs in with the machine key, so nothing the administrator changes breaks an `up`. The first password and
+key are kept in `administrator.json` beside the other credentials (mode 0600) and are secret outputs; they are marked
+stale once changed.
+"""
+
+import json
+import secrets
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, Final
+
+from pulumi_cloudserve.provider.credentials import MACHINE_KEY
+from pulumi_cloudserve.provider.files import read_json, write_text
+from pulumi_cloudserve.provider.framework import Context, Handler, ResourceError, Values
+
+KEPT: Final = "administrator.json"
+PATH: Final = "/api/admin/administrator"
+PASSWORD_BYTES: Final = 18
+
+
+class AdministratorHandler(Handler):
+    """Inputs: `url`, `credentials` (the folder), and for the account's birth `email`, `userName`, `fullName`.
+
+    Outputs: `userId`, `address` (its mail address now), `password`, `apiKey`, `passwordStale`, `apiKeyStale`.
+    """
+
+    type = "cloudserve:local:Administrator"
+    inputs = frozenset({"url", "credentials", "email", "userName", "fullName"})
+    outputs = frozenset({"userId", "address", "password", "apiKey", "passwordStale", "apiKeyStale"})
+    secret = frozenset({"password", "apiKey"})
+
+    def create(self, inputs: Values, context: Context) -> tuple[str, Values]:
+        """Makes the account, or takes up the one that is there."""
+        folder = Path(inputs["credentials"])
+        file = folder / KEPT
+        kept = read_json(file)
+        if "password" not in kept:
+            # Written before it is used: an interrupted `create` must not leave an account that nobody can enter.
+            kept = {"password": secrets.token_urlsafe(PASSWORD_BYTES)}
+            write_text(file, json.dumps(kept))
+        account = {name: inputs[name] for name in ("email", "userName", "fullName")}
+        answer = _call(inputs, "POST", {**account, "password": kept["password"]})
+        if answer.get("apiKey"):
+            kept = {**kept, "email": inputs["email"], "apiKey": answer["apiKey"]}
+            write_text(file, json.dumps(kept))
+        found = _call(inputs, "GET")
+        return found["user"]["_id"], _outputs(found, kept)
+
+    def read(self, state: Values, context: Context) -> Values | None:
+        """Looks at the account. While the platform is away, what was known stays."""
+        try:
+            found = _call(state, "GET")
+        except _NotThereError:
+            return None
+        except _UnreachableError:
+            return {name: state[name] for name in self.outputs}
+        return _outputs(found, read_json(Path(state["credentials"]) / KEPT))
+
+    def update(self, state: Values, inputs: Values, context: Context) -> Values:
+        """Follows the platform to another address. The account's own data are changed by its owner, not here."""
+        for name, setting in (("email", "cloudserve:adminEmail"), ("userName", "cloudserve:adminUserName")):
+            if state[name] != inputs[name]:
+                raise ResourceError(
+                    f"{setting} is only used when the administrator is made; it was {state[name]}. Remedy: set it "
+                    "back, and change the account by signing in to it."
+                )
+        return _outputs(_call(inputs, "GET"), read_json(Path(inputs["credentials"]) / KEPT))
+
+    def delete(self, state: Values, context: Context) -> None:
+        """Leaves the account to the data folder."""
+
+
+class _NotThereError(ResourceError):
+    pass
+
+
+class _UnreachableError(ResourceError):
+    pass
+
+
+def _outputs(found: Values, kept: Values) -> dict[str, Any]:
+    return {
+        "userId": found["user"]["_id"],
+        "address": found["user"]["email"],
+        "password": kept.get("password", ""),
+        "apiKey": kept.get("apiKey", ""),
+        "passwordStale": bool(found["passwordChanged"]) or "password" not in kept,
+        "apiKeyStale": bool(found["keyChanged"]) or "apiKey" not in kept,
+    }
+
+
+def _call(inputs: Values, method: str, body: Values | None = None) -> dict[str, Any]:
+    """Calls the platform with the machine key."""
+    key = (Path(inputs["credentials"]) / MACHINE_KEY).read_text().strip()
+    request = urllib.request.Request(  # noqa: S310 - the platform's own address
+        inputs["url"] + PATH,
+        method=method,
+        data=json.dumps(body).encode() if body is not None else None,
+        headers={"authorization": f"Bearer {key}", "content-type": "application/json"},
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=30) as answer:
+            told: dict[str, Any] = json.load(answer)
+            return told
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            raise _NotThereError("The platform has no administrator.") from None
+        raise ResourceError(f"The platform refused to {method} the administrator: {_message(error)}") from None
+    except (OSError, ValueError) as error:
+        raise _UnreachableError(f"The platform at {inputs['url']} can't be reached: {error}") from None
+
+
+def _message(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.load(error)["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {error.code}"
