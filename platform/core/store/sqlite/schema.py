@@ -8,6 +8,7 @@ import sqlite3
 from typing import Final
 
 from cloudserve.core.store.abc import StoreError
+from cloudserve.core.store.sqlite.connection import transaction
 
 _FIRST: Final = """
 CREATE TABLE owners (
@@ -154,6 +155,7 @@ CREATE TABLE changes (
 """
 
 MIGRATIONS: Final[tuple[str, ...]] = (_FIRST,)
+"""Statements end with a semicolon at the end of a line. A migration that has been released never changes."""
 
 
 def migrate(db: sqlite3.Connection, migrations: tuple[str, ...] = MIGRATIONS) -> None:
@@ -161,19 +163,14 @@ def migrate(db: sqlite3.Connection, migrations: tuple[str, ...] = MIGRATIONS) ->
 
     Raises `StoreError` for a file that a newer CloudServe has written.
     """
-    db.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(db):
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version > len(migrations):
             raise StoreError(
-                f"the database has schema {version}, this CloudServe knows {len(migrations)} and none newer: "
+                f"the database has schema {version}, and this CloudServe knows none after {len(migrations)}: "
                 "run the CloudServe that wrote it, or a later one"
             )
         for script in migrations[version:]:
             for statement in script.split(";\n"):
                 db.execute(statement)
         db.execute(f"PRAGMA user_version = {len(migrations)}")
-        db.execute("COMMIT")
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
