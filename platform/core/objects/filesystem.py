@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import os
 import re
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from cloudserve.core.objects.abc import Corrupt, Missing, ObjectInfo, Objects, O
 _KEY: Final = re.compile(r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)*")
 _MARK: Final = "@"
 _HEADER: Final = 65  # 64 hex digits and a line's end
+_ABANDONED_SECONDS: Final = 24 * 3600  # no put takes that long
 _CHUNK: Final = 1024 * 1024
 
 
@@ -32,7 +34,7 @@ class FilesystemObjects(Objects):
         self._drafts = root / f"{_MARK}drafts"
 
     async def open(self) -> None:
-        await asyncio.to_thread(self._drafts.mkdir, mode=0o700, parents=True, exist_ok=True)
+        await asyncio.to_thread(self._open)
 
     async def close(self) -> None:
         """Has nothing to close."""
@@ -76,6 +78,15 @@ class FilesystemObjects(Objects):
             )
         return self._root / f"{key}{_MARK}"
 
+    def _open(self) -> None:
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._drafts.mkdir(mode=0o700, exist_ok=True)
+        abandoned = time.time() - _ABANDONED_SECONDS
+        for draft in self._drafts.iterdir():
+            with suppress(FileNotFoundError):  # another process sweeps too, or has put it in its place
+                if draft.stat().st_mtime < abandoned:
+                    draft.unlink()
+
     def _try_out(self) -> None:
         with self._draft() as (path, _):
             path.stat()
@@ -109,7 +120,7 @@ class FilesystemObjects(Objects):
 
     def _read(self, key: str, file: Path) -> bytes:
         with _opened(key, file) as source:
-            expected = _hash_in(key, source)
+            expected = _hash_in(source)
             content = source.read()
         if hashlib.sha256(content).hexdigest() != expected:
             raise Corrupt(f"the object {key} does not match its hash")
@@ -118,7 +129,7 @@ class FilesystemObjects(Objects):
     def _fetch(self, key: str, file: Path, target: Path, sha256: str | None) -> ObjectInfo:
         draft = target.with_name(f".{target.name}.{new_id()}")
         with _opened(key, file) as source:
-            expected = _hash_in(key, source)
+            expected = _hash_in(source)
             if sha256 is not None and sha256 != expected:
                 raise Corrupt(f"the object {key} has another hash than the one asked for")
             info = _info_of(key, expected, os.fstat(source.fileno()))
@@ -183,17 +194,15 @@ def _opened(key: str, file: Path) -> Iterator[IO[bytes]]:
         yield source
 
 
-def _hash_in(key: str, source: IO[bytes]) -> str:
-    header = source.read(_HEADER)
-    if len(header) != _HEADER or not header.endswith(b"\n"):
-        raise Corrupt(f"the object {key} has no hash")
-    return header[:-1].decode("ascii", errors="replace")
+def _hash_in(source: IO[bytes]) -> str:
+    """Returns what the header says; what is damaged matches no content."""
+    return source.read(_HEADER).rstrip(b"\n").decode("ascii", errors="replace")
 
 
 def _info(key: str, file: Path) -> ObjectInfo | None:
     try:
         with _opened(key, file) as source:
-            return _info_of(key, _hash_in(key, source), os.fstat(source.fileno()))
+            return _info_of(key, _hash_in(source), os.fstat(source.fileno()))
     except Missing:
         return None
 
