@@ -41,7 +41,7 @@ class ApiError(CommandError):
             tail.append(f"request {request_id}")
         if tail:
             lines.append(f"({', '.join(tail)})")
-        if status == 401:
+        if status == 401 and reason != "wrong-credentials":
             lines.append("Sign in with `cloudserve login`, or set CLOUDSERVE_API_KEY.")
         details = {k: v for k, v in problem.items() if k not in {"message", "reason", "detail", "title", "type"}}
         super().__init__("\n".join(lines), reason=reason, details={"status": status, **details})

@@ -74,7 +74,7 @@ def deploy(
     with connect(url) as client:
         existing = find_function(client, wanted)
         if limits:
-            options["limits"] = {**(existing["limits"] if existing else {}), **limits}
+            options["limits"] = {**((existing and existing["limits"]) or {}), **limits}
         if existing is not None:
             out.say(f"Deploying {path} as a new version of {wanted} …")
             answer = client.post(f"/api/functions/{existing['_id']}/redeploy", **upload.request(options))

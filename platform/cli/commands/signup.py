@@ -34,7 +34,6 @@ def signup(
         address = ask("E-mail", email, "--email")
         if code is not None:
             client.post("/api/auth/verify", {"email": address, "code": code})
-            client.post("/api/auth/login", {"email": address, "password": read_secret("Password")})
         else:
             request = {
                 "email": address,

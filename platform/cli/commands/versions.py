@@ -17,11 +17,12 @@ def versions(name: NameArgument, url: UrlOption = None, as_json: JsonOption = Fa
         found = client.get(f"/api/functions/{function['_id']}/versions")["versions"]
     rows = [
         (
-            "*" if version["number"] == function.get("version") else "",
-            version["number"],
+            "*" if version["isLive"] else "",
+            version["version"],
             version["createdAt"],
+            version["runtime"],
             version["sourceHash"][:12],
         )
         for version in found
     ]
-    out.result({"versions": found, "live": function.get("version")}, table(("", "VERSION", "MADE", "SOURCES"), rows))
+    out.result({"versions": found}, table(("", "VERSION", "MADE", "RUNTIME", "SOURCES"), rows))
