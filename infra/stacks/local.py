@@ -27,6 +27,7 @@ def deploy(settings: Settings) -> None:
     pulumi.export("url", settings.url)
     pulumi.export("runUrl", settings.run_url)
     pulumi.export("dataDir", str(settings.data_dir))
+    pulumi.export("keepData", settings.keep_data)
     pulumi.export("adminEmail", platform.administrator.address)
     pulumi.export("adminUserName", settings.admin_user_name)
     pulumi.export("adminPassword", platform.administrator.password)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VERBS: Final[dict[str, str]] = {
+    "up": "Bring a platform up, and sign this machine in as its administrator.",
     "login": "Sign in to a platform and keep a key for it on this machine.",
     "signup": "Make an account on a platform and sign this machine in.",
     "deploy": "Deploy a file or a folder as a function, wait for it, and print its endpoint.",
@@ -29,6 +30,12 @@ VERBS: Final[dict[str, str]] = {
     "secrets": "Set, list and delete a function's secrets; their values are never shown again.",
     "key": "Show the key of this machine; list, create, delete and regenerate the account's keys.",
     "delete": "Delete a function with all its versions, secrets, logs and usage.",
+    "status": "Show a platform's process, health, uptime and sandbox.",
+    "output": "Print a stack's outputs, or just the value of one.",
+    "env": "Print what to set so that plain `pulumi` works on a stack.",
+    "down": "Take a platform down; its data stay for the next `up`.",
+    "doctor": "Check what a platform needs of this machine, and say what to do about it.",
+    "test": "Run the checks and tests of this checkout.",
 }
 
 

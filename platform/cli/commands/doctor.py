@@ -1,0 +1,101 @@
+"""`cloudserve doctor`: what this machine lacks."""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Final, Literal
+
+import typer
+
+from cloudserve.cli import folders, node, pulumi_cli
+from cloudserve.cli.commands import new_app
+from cloudserve.cli.output import JsonOption, Output, table
+from pulumi_cloudserve.provider import launch, ports
+
+DEFAULT_PORTS: Final = (("port", 7700), ("runPort", 7701))
+DISK_MB: Final = 2048
+
+app = new_app()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was looked at, how it is, and what to do when that is not good."""
+
+    name: str
+    state: Literal["good", "warning", "bad"]
+    found: str
+    remedy: str = ""
+
+
+@app.command(epilog="Example: cloudserve doctor")
+def doctor(as_json: JsonOption = False) -> None:
+    """Check what a platform needs of this machine, and say what to do about it.
+
+    Exits with 1 when something is bad.
+    """
+    out = Output(as_json)
+    checks = [check() for check in CHECKS]
+    rows = [(check.name, check.state, check.found, check.remedy) for check in checks]
+    out.result({"checks": [asdict(check) for check in checks]}, table(("CHECK", "STATE", "FOUND", "REMEDY"), rows))
+    if any(check.state == "bad" for check in checks):
+        raise typer.Exit(1)
+
+
+def _python() -> Check:
+    found = f"{platform.python_version()} ({sys.executable})"
+    return Check("python", "good", found)  # this program would not run otherwise
+
+
+def _node() -> Check:
+    found = node.node_version()
+    if found is None:
+        return Check("node", "bad", "none", f"{node.REMEDY}.")
+    program, version = found
+    if not node.is_enough(version):
+        return Check("node", "bad", f"{version} ({program})", f"{node.REMEDY}.")
+    return Check("node", "good", f"{version} ({program})")
+
+
+def _pulumi() -> Check:
+    cli = pulumi_cli.find()
+    if cli is not None:
+        return Check("pulumi", "good", str(cli))
+    return Check("pulumi", "warning", "none", "Nothing to do: `./cloudserve up` gets it.")
+
+
+def _ports() -> Check:
+    taken = [
+        f"{port} by {ports.holder(port)} (cloudserve:{setting})"
+        for setting, port in DEFAULT_PORTS
+        if not ports.is_free("127.0.0.1", port)
+    ]
+    if not taken:
+        return Check("ports", "good", "7700 and 7701 are free")
+    remedy = "Fine if that is your platform. Otherwise end it, or set the port in infra/stacks/Pulumi.<stack>.yaml."
+    return Check("ports", "warning", "taken: " + "; ".join(taken), remedy)
+
+
+def _disk() -> Check:
+    folder = folders.data_home()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free // 2**20
+    found = f"{free} MiB free for {folders.data_home()}"
+    if not os.access(folder, os.W_OK):
+        return Check("disk", "bad", f"{folder} can't be written", f"Make {folder} writable, or set XDG_DATA_HOME.")
+    if free < DISK_MB:
+        return Check("disk", "warning", found, f"Free {DISK_MB} MiB: dependency layers need room.")
+    return Check("disk", "good", found)
+
+
+def _systemd() -> Check:
+    if launch.has_systemd():
+        return Check("systemd", "good", "the platform runs as a unit of yours and survives a reboot")
+    return Check("systemd", "warning", "none for this user", "After a reboot, run `./cloudserve up`.")
+
+
+CHECKS: Final[tuple[Callable[[], Check], ...]] = (_python, _node, _pulumi, _ports, _disk, _systemd)
