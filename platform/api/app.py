@@ -1,5 +1,7 @@
 """The control plane's application: its routes, what every request passes, and its OpenAPI document."""
 
+from functools import cache
+
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic.alias_generators import to_camel
@@ -9,20 +11,38 @@ from cloudserve.api import problems
 from cloudserve.api.context import Context
 from cloudserve.api.deps import cookie_name, is_https
 from cloudserve.api.middleware import Envelope, SameOrigin
+from cloudserve.api.openapi import document
 from cloudserve.api.routes import (
+    admin,
     apikey,
     auth,
+    builds,
     functions,
     keys,
+    logs,
+    passwords,
     platform,
+    secrets,
+    sessions,
+    usages,
+    versions,
 )
+from cloudserve.api.uploads import UPLOAD_MODELS
 from cloudserve.core.version import VERSION
 
 ROUTERS = (
     auth.router,
+    passwords.router,
+    sessions.router,
     apikey.router,
     keys.router,
     functions.router,
+    versions.router,
+    builds.router,
+    secrets.router,
+    logs.router,
+    usages.router,
+    admin.router,
     platform.router,
 )
 
@@ -47,6 +67,7 @@ def build_app(context: Context) -> FastAPI:
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    app.openapi = cache(lambda: document(app, ROUTERS, UPLOAD_MODELS))  # type: ignore[method-assign]
     return app
 
 

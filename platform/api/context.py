@@ -6,6 +6,7 @@ from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
 
+from cloudserve.api.administrators import Administrators
 from cloudserve.api.attempts import Attempts
 from cloudserve.api.background import Background
 from cloudserve.api.deployments import Deployments
@@ -36,6 +37,7 @@ class Context:
     codes: CodeBook
     invitations: Invitations
     google: GoogleVerifier | None
+    administrators: Administrators
     attempts: Attempts
     background: Background
     sandbox_status: Callable[[], dict[str, Any]]

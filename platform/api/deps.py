@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Final
 
-from fastapi import Depends, Path, Request, Security
+from fastapi import Depends, Path, Query, Request, Security
 from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from cloudserve.api.context import Context, Ctx
@@ -120,6 +120,13 @@ Machine = Depends(_machine)
 FunctionId = Annotated[str, Path(alias="functionId", description="The function's id.")]
 KeyId = Annotated[str, Path(alias="keyId", description="The key's id.")]
 BuildId = Annotated[str, Path(alias="buildId", description="The build's id.")]
+LogId = Annotated[str, Path(alias="logId", description="The log's id.")]
+UsageId = Annotated[str, Path(alias="usageId", description="The usage record's id.")]
+
+PageSize = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
+Cursor = Annotated[
+    str | None, Query(max_length=200, description="Where to go on: the `nextCursor` of the answer before.")
+]
 
 
 async def owned_function(context: Context, principal: Principal, function_id: str) -> Function:

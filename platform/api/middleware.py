@@ -23,7 +23,7 @@ BODY_LIMIT: Final = 1024 * 1024
 
 log = structlog.get_logger("cloudserve.api")
 
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,127}", re.ASCII)
 _STATE: Final = "cloudserve.request"
 
@@ -137,7 +137,7 @@ class SameOrigin:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request, or refuses it."""
-        if scope["type"] == "http" and scope["method"] not in _SAFE_METHODS and not _is_functions(scope):
+        if scope["type"] == "http" and scope["method"] not in SAFE_METHODS and not _is_functions(scope):
             problem = self._fault(Headers(scope=scope))
             if problem is not None:
                 await render(problem, request_id_of(scope))(scope, receive, send)

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+from cloudserve.api.administrators import Administrators
 from cloudserve.api.app import build_app
 from cloudserve.api.attempts import Attempts
 from cloudserve.api.background import Background
+from cloudserve.api.build.worker import OnLive
 from cloudserve.api.context import Context
 from cloudserve.api.deployments import Deployments
 from cloudserve.core.auth.codes import CodeBook
@@ -24,7 +26,7 @@ class ApiService:
     """Serves the platform's origin with `app`. `start` before the first request, `close` after the last.
 
     The store and the object store are the caller's, who opens them before and closes them after. `passwords` and
-    `google` have defaults that follow from the settings.
+    `google` have defaults that follow from the settings. `on_live` is called with each version that has gone live.
     """
 
     def __init__(
@@ -38,8 +40,10 @@ class ApiService:
         sandbox_status: Callable[[], dict[str, Any]],
         passwords: Passwords | None = None,
         google: GoogleVerifier | None = None,
+        on_live: OnLive | None = None,
     ) -> None:
         sealer = Sealer(credentials.secrets_key)
+        passwords = passwords or Passwords()
         client_id = settings.google_client_id
         self.context = Context(
             settings=settings,
@@ -47,12 +51,13 @@ class ApiService:
             objects=objects,
             mailer=mailer,
             credentials=credentials,
-            deployments=Deployments(settings, store, objects),
+            deployments=Deployments(settings, store, objects, on_live=on_live),
             sealer=sealer,
-            passwords=passwords or Passwords(),
+            passwords=passwords,
             codes=CodeBook(store, credentials.secrets_key),
             invitations=Invitations(sealer),
             google=google or (GoogleVerifier(client_id) if client_id else None),
+            administrators=Administrators(store, passwords),
             attempts=Attempts(),
             background=Background(),
             sandbox_status=sandbox_status,

@@ -11,7 +11,6 @@ from cloudserve.core.models.function import (
     Cors,
     DeployStatus,
     Egress,
-    Function,
     Language,
     Limits,
     Runtime,
@@ -182,29 +181,3 @@ class BuildView(View):
             include={"id", "function_id", "status", "error", "output", "created_at", "started_at", "finished_at"}
         )
         return cls(**values, version=build.number)
-
-
-def function_values(
-    function: Function, live: Version | None, spec: VersionSpec | None, endpoint: str
-) -> dict[str, object]:
-    """Returns the values of a `FunctionView`."""
-    shown = (
-        SpecView.of(spec).model_dump()
-        if spec
-        else dict.fromkeys(SpecView.model_fields)
-        | {
-            "environment": [],
-            "secrets": [],
-        }
-    )
-    return shown | {
-        **function.model_dump(exclude={"owner_id", "live_version", "sequence", "live_sequence"}),
-        "user": function.owner_id,
-        "endpoint": endpoint,
-        "version": function.live_version,
-        "source_path": live and live.source_path,
-        "bundle_path": live and live.bundle_path,
-        "source_hash": live and live.source_hash,
-        "bundle_hash": live and live.bundle_hash,
-        "dep_hash": live and live.dep_hash,
-    }

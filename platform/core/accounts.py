@@ -22,8 +22,8 @@ _RESERVED: Final = """
 RESERVED_NAMES: Final = frozenset(_RESERVED.split())
 
 
-def name_fault(name: str, *, field: str = "userName") -> FieldError | None:
-    """Returns what is wrong with an owner's name, if anything."""
+def name_fault(name: str, *, field: str = "userName", reserved: bool = True) -> FieldError | None:
+    """Returns what is wrong with an owner's name, if anything. Without `reserved`, reserved names are right."""
     if not MIN_NAME <= len(name) <= MAX_NAME:
         return FieldError(
             field,
@@ -38,7 +38,7 @@ def name_fault(name: str, *, field: str = "userName") -> FieldError | None:
             limit=_NAME.pattern,
             remedy="Choose a name such as ada-lovelace.",
         )
-    if name in RESERVED_NAMES:
+    if reserved and name in RESERVED_NAMES:
         return FieldError(field, f"The name {name} is reserved.", remedy="Choose another name.")
     return None
 

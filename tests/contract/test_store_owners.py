@@ -181,6 +181,14 @@ class TestSessions:
         assert await store.sessions.by_hash(session.token_hash) is None
         assert not await store.sessions.delete(session.token_hash)
 
+    async def test_an_owner_s_sessions_are_listed(self, store: Store, owner: Owner) -> None:
+        """Newest first, and nobody else's."""
+        sessions = [a_session(owner.id) for _ in range(3)]
+        for session in (*sessions, a_session(new_id())):
+            await store.sessions.add(session)
+        assert list(await store.sessions.list(owner.id)) == sessions[::-1]
+        assert list(await store.sessions.list(new_id())) == []
+
     async def test_an_owner_s_other_sessions_can_be_ended(self, store: Store, owner: Owner) -> None:
         """All, or all but the one that asks."""
         sessions = [a_session(owner.id) for _ in range(3)]

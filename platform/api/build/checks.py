@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from cloudserve.core.environment import is_reserved
 from cloudserve.core.errors import FieldError, Problem, invalid
 from cloudserve.core.models.function import Egress
 
@@ -13,7 +14,6 @@ MAX_VARIABLE_NAME: Final = 128
 MAX_HANDLER: Final = 200
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_OURS: Final = "CLOUDSERVE_"
 _HANDLER: Final = re.compile(r"[^\W\d][\w$]*(?:\.[^\W\d][\w$]*)*|\$[\w$]*")
 _HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9])?(?::[0-9]{1,5})?|\[[0-9a-f:]+\](?::[0-9]{1,5})?")
 _MAX_PORT: Final = 65535
@@ -70,8 +70,8 @@ def _check_names(field: str, names: Sequence[str]) -> None:
         if len(name) > MAX_VARIABLE_NAME or not _VARIABLE.fullmatch(name):
             message = f"`{name[:MAX_VARIABLE_NAME]}` is no name of an environment variable."
             raise _invalid(field, message, "Use letters, digits and underscores, no digit first.", MAX_VARIABLE_NAME)
-        if name.startswith(_OURS):
-            raise _invalid(field, f"`{name}` is the platform's own.", f"Choose a name that does not begin with {_OURS}")
+        if is_reserved(name):
+            raise _invalid(field, f"`{name}` is the platform's or the runtime's own.", "Choose another name.")
 
 
 def _invalid(field: str, message: str, remedy: str, limit: int | None = None) -> Problem:

@@ -1,14 +1,12 @@
 """`/api/functions`: deploying, looking at, changing and deleting functions."""
 
-import asyncio
-from collections.abc import Sequence
-
 from fastapi import APIRouter, Request
 from pydantic import Field
 
 from cloudserve.api.bodies import Deleted, View
 from cloudserve.api.context import Context, Ctx
 from cloudserve.api.deps import Deployer, FunctionId, Principal, Reader, owned_function
+from cloudserve.api.functions import view_of
 from cloudserve.api.openapi import problems, upload_body
 from cloudserve.api.uploads import (
     Deploy,
@@ -20,10 +18,9 @@ from cloudserve.api.uploads import (
     read_redeploy,
     source_of,
 )
-from cloudserve.api.views import BuildView, FunctionDetail, FunctionView, function_values
+from cloudserve.api.views import BuildView, FunctionDetail, FunctionView
 from cloudserve.core.errors import FieldError, Problem, invalid
 from cloudserve.core.models.function import Function
-from cloudserve.core.models.owner import Owner
 
 router = APIRouter(prefix="/api/functions", tags=["functions"])
 
@@ -76,7 +73,7 @@ async def deploy_function(request: Request, principal: Deployer, context: Ctx) -
         raise Problem(403, "This key is limited to some functions, so it can't make one.", reason="key-limited")
     asked = await read_deploy(request, context.settings)
     function, build = await context.deployments.deploy(principal.owner, asked, created_by=principal.id)
-    return Deployed(function=await _view(context, principal.owner, function), build=BuildView.of(build))
+    return Deployed(function=await view_of(context, principal.owner, function), build=BuildView.of(build))
 
 
 @router.get("", summary="List functions")
@@ -87,14 +84,14 @@ async def list_functions(principal: Reader, context: Ctx) -> FunctionList:
         for function in await context.store.functions.list(principal.owner.id)
         if principal.may_touch(function.id)
     ]
-    return FunctionList(functions=await _views(context, principal.owner, functions))
+    return FunctionList(functions=[await view_of(context, principal.owner, function) for function in functions])
 
 
 @router.get("/{functionId}", summary="Show a function")
 async def show_function(function_id: FunctionId, principal: Reader, context: Ctx) -> OneFunction:
     """Returns a function with its newest sources."""
     function = await owned_function(context, principal, function_id)
-    view = await _view(context, principal.owner, function)
+    view = await view_of(context, principal.owner, function)
     sources = await context.deployments.source_of(function)
     values = view.model_dump()
     if sources is not None:
@@ -160,20 +157,4 @@ async def _set_access(context: Context, function: Function, options: Options) ->
 
 
 async def _fresh_view(context: Context, principal: Principal, function_id: str) -> FunctionView:
-    return await _view(context, principal.owner, await owned_function(context, principal, function_id))
-
-
-async def _views(context: Context, owner: Owner, functions: Sequence[Function]) -> list[FunctionView]:
-    return list(await asyncio.gather(*(_view(context, owner, function) for function in functions)))
-
-
-async def _view(context: Context, owner: Owner, function: Function) -> FunctionView:
-    live = None
-    if function.live_version is not None:
-        live = await context.store.versions.get(owner.id, function.id, function.live_version)
-    spec = live.spec if live else None
-    if spec is None:
-        builds = await context.store.builds.list(owner.id, function.id, limit=1)
-        spec = builds[0].spec if builds else None
-    endpoint = f"{context.settings.run_url.rstrip('/')}/run/{owner.name}/{function.name}"
-    return FunctionView.model_validate(function_values(function, live, spec, endpoint))
+    return await view_of(context, principal.owner, await owned_function(context, principal, function_id))

@@ -135,6 +135,10 @@ class Sessions(ABC):
     async def by_hash(self, token_hash: str) -> Session | None: ...
 
     @abstractmethod
+    async def list(self, owner_id: str) -> Sequence[Session]:
+        """Returns all of an owner's sessions, newest first, those that have expired but were not swept too."""
+
+    @abstractmethod
     async def delete(self, token_hash: str) -> bool: ...
 
     @abstractmethod

@@ -135,6 +135,9 @@ class SqliteSessions(abc.Sessions):
     async def by_hash(self, token_hash: str) -> Session | None:
         return await self._db.read(lambda db: SESSIONS.one(db, "token_hash = ?", (token_hash,)))
 
+    async def list(self, owner_id: str) -> Sequence[Session]:
+        return await self._db.read(lambda db: SESSIONS.all(db, "owner_id = ? ORDER BY id DESC", (owner_id,)))
+
     async def delete(self, token_hash: str) -> bool:
         statement = "DELETE FROM sessions WHERE token_hash = ?"
         return await self._db.write(lambda db: db.execute(statement, (token_hash,)).rowcount > 0)
