@@ -94,7 +94,8 @@ def document(app: FastAPI, routers: Sequence[APIRouter], models: Sequence[type[B
         servers=[{"url": "/"}],
     )
     schemas: dict[str, Any] = found["components"]["schemas"]
-    _, unseen = models_json_schema([(model, "validation") for model in (ProblemDocument, *models)], ref_template=_REF)
+    read_by_hand: list[type[BaseModel]] = [ProblemDocument, *models]
+    _, unseen = models_json_schema([(model, "validation") for model in read_by_hand], ref_template=_REF)
     schemas |= {name: schema for name, schema in unseen["$defs"].items() if name not in schemas}
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
