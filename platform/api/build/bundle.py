@@ -62,7 +62,6 @@ async def bundle_node(
     folder: Path,
     entry: str,
     target: Path,
-    timeout: float,  # noqa: ASYNC109 - handed on to the tool's process
     external: frozenset[str] = frozenset(),
     packages_external: bool = False,
 ) -> NodeBundle:
@@ -82,7 +81,6 @@ async def bundle_node(
             entry=entry,
             output=target / name,
             format=form,
-            timeout=timeout,
             external=sorted(left_out),
             packages_external=packages_external,
         )
@@ -182,12 +180,10 @@ def _show(place: Place, folder: Path) -> str:
 async def inspect_python(
     folder: Path,
     entry: str,
-    *,
-    timeout: float,  # noqa: ASYNC109 - handed on to the tool's process
 ) -> list[str]:
     """Checks every Python file and returns the distributions that are imported. Raises `SourceErrors`."""
     program = [sys.executable, "-I", "-S", imports_python.__file__, str(folder), entry]
-    finished = await run(program, folder=folder, environment={}, timeout=timeout)
+    finished = await run(program, folder=folder, environment={})
     if finished.code != 0:
         # The parser itself gave up, which takes code that nobody wrote by hand.
         raise BuildFailed(f"Python could not read the sources (it ended with code {finished.code}).")

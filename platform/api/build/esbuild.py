@@ -93,7 +93,6 @@ async def bundle(
     entry: str,
     output: Path,
     format: Format,  # noqa: A002 - esbuild's own word
-    timeout: float,  # noqa: ASYNC109 - handed on to the tool's process
     external: Sequence[str] = (),
     packages_external: bool = False,
 ) -> Result:
@@ -114,7 +113,7 @@ async def bundle(
     if not await asyncio.to_thread(_has_tsconfig, folder):
         # Otherwise esbuild looks for one in every folder above.
         arguments.append("--tsconfig-raw={}")
-    finished = await run(arguments, folder=folder, environment={}, timeout=timeout)
+    finished = await run(arguments, folder=folder, environment={})
     messages = read_messages(finished.text)
     if finished.code != 0:
         if not any(message.is_error for message in messages):

@@ -84,8 +84,3 @@ def package_of(specifier: str) -> str | None:
 def packages_of(specifiers: Iterable[str]) -> list[str]:
     """Returns the packages that imports ask for, sorted, each once."""
     return sorted({name for specifier in specifiers if (name := package_of(specifier)) is not None})
-
-
-def most_imports(code: str) -> int:
-    """Returns how many imports the code has at most: a quick bound that needs no reading of the language."""
-    return code.count("import") + code.count("require") + code.count("from")

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cloudserve.api.build.failure import BuildFailed
-
 _KEPT: Final = frozenset(
     {
         "PATH",
@@ -104,10 +102,9 @@ async def run(
     *,
     folder: Path,
     environment: Mapping[str, str],
-    timeout: float,  # noqa: ASYNC109 - kills the process group, which a cancelled caller alone would not say
     on_line: Callable[[str], None] | None = None,
 ) -> Finished:
-    """Runs a tool to its end. `timeout` is in seconds. Raises `BuildFailed` when it runs out of time."""
+    """Runs a tool to its end. A caller that is cancelled, or runs out of time, takes the whole process group along."""
     process = await asyncio.create_subprocess_exec(
         *arguments,
         cwd=folder,
@@ -118,12 +115,8 @@ async def run(
         start_new_session=True,
     )
     try:
-        async with asyncio.timeout(timeout):
-            text = await _read(process, on_line)
-            code = await process.wait()
-    except TimeoutError:
-        name = Path(arguments[0]).name
-        raise BuildFailed(f"{name} was stopped: it did not finish within {timeout:g} seconds.") from None
+        text = await _read(process, on_line)
+        code = await process.wait()
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

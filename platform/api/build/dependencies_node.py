@@ -1,0 +1,277 @@
+"""npm dependencies: locked with integrity hashes, installed without running any script of theirs.
+
+The lock is npm's own package-lock.json without the addresses it was resolved from: which registry is used is up to the
+host's configuration. What was asked for is in it, so that a later deploy which asks for the same keeps it.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from cloudserve.api.build.exclusive import exclusive
+from cloudserve.api.build.failure import BuildFailed
+from cloudserve.api.build.layers import dep_hash
+from cloudserve.api.build.tools import Finished, Output, environment, run
+from cloudserve.core.ids import new_id
+
+INSTALLER: Final = "npm"
+MODULES: Final = "node_modules"
+
+_NAME: Final = "function"
+_FLAGS: Final = ("--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error")
+_UNREACHABLE: Final = re.compile(
+    r"code (ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ERR_SOCKET_TIMEOUT|"
+    r"SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_\w+)"
+)
+_NOT_FOUND: Final = re.compile(r"'((?:@[^/@']+/)?[^@']+)@([^']*)' (?:could not be found|is not in)")
+_NO_VERSION: Final = re.compile(r"No matching version found for ((?:@[^/@\s]+/)?[^@\s]+)@(\S*?)\.?$", re.MULTILINE)
+_KEPT_TREES: Final = 20
+_SPARED_SECONDS: Final = 3600.0
+
+
+def find_lock(asked: Mapping[str, str], locks: Iterable[str]) -> str | None:
+    """Returns the first of `locks` that was made for the same packages and ranges."""
+    return next((lock for lock in locks if _root(lock).get("dependencies", {}) == dict(asked)), None)
+
+
+def _root(lock: str) -> dict[str, Any]:
+    try:
+        root: dict[str, Any] = json.loads(lock)["packages"][""]
+    except (ValueError, KeyError, TypeError):
+        return {}  # a lock of another runtime
+    return root
+
+
+class NodeDependencies:
+    """Calls npm. `home` holds its cache and the installed trees; both last, and both may be deleted at any time."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._trees = home / "node"
+        self._abi: str | None = None
+
+    async def lock(self, asked: Mapping[str, str], folder: Path, output: Output) -> str:
+        """Resolves packages in the scratch folder `folder` and returns the lock. Raises `BuildFailed`."""
+        count = f"{len(asked)} npm package{'' if len(asked) == 1 else 's'}"
+        output.write(f"Locking {count}: {', '.join(f'{name}@{wanted}' for name, wanted in sorted(asked.items()))}")
+        manifest = {"name": _NAME, "private": True, "dependencies": dict(asked)}
+        await asyncio.to_thread(_write, folder, {"package.json": json.dumps(manifest)})
+        # With this flag the addresses that remain are those of packages that are not the registry's.
+        arguments = ["install", "--package-lock-only", "--omit-lockfile-registry-resolved", *_FLAGS]
+        finished = await self._npm(arguments, folder)
+        if finished.code != 0:
+            raise _failure(finished)
+        return _canonical(await asyncio.to_thread((folder / "package-lock.json").read_text, encoding="utf-8"))
+
+    async def install(self, lock: str, output: Output) -> Path:
+        """Returns the `node_modules` folder of a lock, for reading; installed if need be. Raises `BuildFailed`."""
+        abi = await self.abi()
+        name = hashlib.sha256(f"{abi}\0{os.uname().machine}\0{lock}".encode()).hexdigest()
+        tree = self._trees / name
+        await asyncio.to_thread(self._trees.mkdir, parents=True, exist_ok=True)
+        async with exclusive(self._trees / f"{name}.lock"):
+            if not await asyncio.to_thread(_use, tree):
+                await self._install(lock, tree, output)
+                await asyncio.to_thread(_drop_old, self._trees)
+        return tree / MODULES
+
+    async def abi(self) -> str:
+        """Returns the ABI tag of this host's Node.js."""
+        if self._abi is None:
+            program = ["node", "-p", "'node' + process.versions.modules"]
+            finished = await run(program, folder=Path("/"), environment=environment(self._home))
+            if finished.code != 0:
+                raise BuildFailed("Node.js could not be started on the platform's host.")
+            self._abi = finished.text.strip()
+        return self._abi
+
+    async def _install(self, lock: str, tree: Path, output: Output) -> None:
+        document: dict[str, Any] = json.loads(lock)
+        count = len(document["packages"]) - 1
+        output.write(f"Installing {count} npm package{'' if count == 1 else 's'}")
+        draft = tree.with_name(f".{tree.name}.{new_id()}")
+        manifest = {"name": _NAME, "private": True, "dependencies": document["packages"][""]["dependencies"]}
+        await asyncio.to_thread(draft.mkdir)
+        try:
+            files = {"package.json": json.dumps(manifest), "package-lock.json": lock}
+            await asyncio.to_thread(_write, draft, files)
+            finished = await self._npm(["ci", *_FLAGS], draft)
+            if finished.code != 0:
+                raise _failure(finished)
+            await asyncio.to_thread((draft / MODULES).mkdir, exist_ok=True)
+            await asyncio.to_thread(draft.rename, tree)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, draft, ignore_errors=True)
+
+    async def _npm(self, arguments: list[str], folder: Path) -> Finished:
+        return await run(["npm", *arguments], folder=folder, environment=environment(self._home))
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    for name, content in files.items():
+        (folder / name).write_text(content, encoding="utf-8")
+
+
+def _use(tree: Path) -> bool:
+    """Tells whether a tree is there, and marks it as used."""
+    if not tree.is_dir():
+        return False
+    os.utime(tree)
+    return True
+
+
+def _drop_old(trees: Path) -> None:
+    """Deletes the trees that were not used for longest, but none that a build may be reading."""
+    found = sorted((path for path in trees.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    for path in found[:-_KEPT_TREES]:
+        if path.stat().st_mtime < time.time() - _SPARED_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)
+            path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+
+
+def _canonical(text: str) -> str:
+    """Returns a lock without addresses, the same text for the same content. Raises `BuildFailed`."""
+    lock: dict[str, Any] = json.loads(text)
+    for path, package in lock["packages"].items():
+        if not path:
+            continue
+        name = PurePosixPath(path.rpartition(f"{MODULES}/")[2])
+        address = package.pop("resolved", "")
+        if package.get("link") or (address and not address.startswith(("http://", "https://"))):
+            raise BuildFailed(f"The package `{name}` does not come from the registry, so it can't be installed.")
+        if "integrity" not in package and not package.get("inBundle"):
+            raise BuildFailed(f"The registry states no integrity hash for `{name}`, so it can't be locked.")
+    return json.dumps(lock, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _failure(finished: Finished) -> BuildFailed:
+    """Returns in plain words why npm failed."""
+    missing = _NOT_FOUND.search(finished.text)
+    if "code E404" in finished.text and missing is not None:
+        return BuildFailed(
+            f"There is no npm package `{missing[1]}`. Check the name, or list what you mean in package.json."
+        )
+    version = _NO_VERSION.search(finished.text)
+    if version is not None:
+        return BuildFailed(f"The npm package `{version[1]}` has no version `{version[2]}`. Ask for one that there is.")
+    if _UNREACHABLE.search(finished.text):
+        return BuildFailed("The npm registry could not be reached. Try again later, or tell the operator.")
+    lines = [line.removeprefix("npm error").strip() for line in finished.text.splitlines() if "npm error" in line]
+    told = [line for line in lines if line and not line.startswith("A complete log")]
+    return BuildFailed("The npm packages could not be installed:\n" + "\n".join(told[:10]))
+
+
+class InstalledTree:
+    """What is in a `node_modules` folder, as its lock tells."""
+
+    def __init__(self, lock: str, modules: Path) -> None:
+        self._packages: dict[str, dict[str, Any]] = json.loads(lock)["packages"]
+        self._modules = modules
+
+    @property
+    def roots(self) -> list[str]:
+        """The packages that the function asks for."""
+        return list(self._packages[""].get("dependencies", {}))
+
+    def has(self, name: str) -> bool:
+        """Tells whether a package can be imported by the function itself."""
+        return (self._modules / name).is_dir()
+
+    def native(self) -> frozenset[str]:
+        """Returns the packages that can't be inlined, for they load machine code or WebAssembly from files of theirs.
+
+        So does what has such a package as an optional dependency: one for each platform, chosen when it runs.
+        """
+        paths = {path for path in self._packages if path and self._holds_code(path)}
+        paths |= {
+            path
+            for path, package in self._packages.items()
+            if path and any(self._resolve(path, name) in paths for name in package.get("optionalDependencies", {}))
+        }
+        # A nested copy is found from the package around it alone, so that one is left out with it.
+        return frozenset(_top(path) for path in paths)
+
+    def lacks_build(self, name: str) -> bool:
+        """Tells whether a package has sources of native code, but nothing that was built from them."""
+        folder = self._modules / name
+        return (folder / "binding.gyp").is_file() and next(folder.rglob("*.node"), None) is None
+
+    def closure(self, names: Iterable[str]) -> list[str]:
+        """Returns the paths of packages and of all that they depend on, sorted."""
+        waiting = [path for name in names if (path := f"{MODULES}/{name}") in self._packages]
+        found = set(waiting)
+        while waiting:
+            path = waiting.pop()
+            for name in _dependencies(self._packages[path]):
+                below = self._resolve(path, name)
+                if below is not None and below not in found:
+                    found.add(below)
+                    waiting.append(below)
+        return sorted(found)
+
+    def dep_hash(self, paths: Iterable[str], abi: str) -> str:
+        """Returns the depHash of some of the packages."""
+        pins = [
+            f"{path} {self._packages[path]['version']} {self._packages[path].get('integrity', '')}" for path in paths
+        ]
+        return dep_hash(abi=abi, installer=INSTALLER, packages=pins)
+
+    def copy(self, paths: Iterable[str], target: Path) -> None:
+        """Puts packages into the folder `target`, as a `node_modules` folder of its own."""
+        for path in paths:
+            source = self._modules.parent / path
+            if source.is_dir():  # an optional one for another platform is not there
+                shutil.copytree(
+                    source,
+                    target / path,
+                    copy_function=os.link,
+                    ignore=_leave_nested,
+                    symlinks=True,
+                    dirs_exist_ok=True,
+                )
+
+    def _holds_code(self, path: str) -> bool:
+        folder = self._modules.parent / path
+        return any(_is_code(file) for file in _own_files(folder))
+
+    def _resolve(self, path: str, name: str) -> str | None:
+        """Returns the path of what a package gets when it imports `name`, as Node.js looks for it."""
+        while True:
+            candidate = f"{path}/{MODULES}/{name}" if path else f"{MODULES}/{name}"
+            if candidate in self._packages:
+                return candidate
+            if not path:
+                return None
+            path = path.rpartition(f"{MODULES}/")[0].rstrip("/")
+
+
+def _dependencies(package: dict[str, Any]) -> Iterator[str]:
+    for kind in ("dependencies", "optionalDependencies", "peerDependencies"):
+        yield from package.get(kind, {})
+
+
+def _top(path: str) -> str:
+    parts = path.split("/")[1:]
+    return "/".join(parts[:2]) if parts[0].startswith("@") else parts[0]
+
+
+def _own_files(folder: Path) -> Iterator[Path]:
+    for root, folders, files in os.walk(folder):
+        if MODULES in folders:
+            folders.remove(MODULES)
+        yield from (Path(root, name) for name in files)
+
+
+def _is_code(file: Path) -> bool:
+    return file.suffix in {".node", ".wasm"} or file.name == "binding.gyp"
+
+
+def _leave_nested(folder: str, names: list[str]) -> list[str]:
+    return [MODULES] if MODULES in names else []
