@@ -27,6 +27,7 @@ from cloudserve.core.store.sqlite.schema import migrate
 T = TypeVar("T")
 
 READERS: Final = 3
+LOG_BYTES: Final = 64 * 1024 * 1024  # what the log keeps of the disk after a large transaction
 
 
 class Database:
@@ -82,6 +83,7 @@ class Database:
             connections.append(writer := connect(self._path))
             writer.execute("PRAGMA journal_mode = WAL")
             writer.execute("PRAGMA synchronous = FULL")
+            writer.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
             migrate(writer)
             connections += [connect(self._path) for _ in range(READERS)]
         except BaseException:

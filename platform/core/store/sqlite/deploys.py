@@ -67,19 +67,20 @@ class SqliteBuilds(abc.Builds):
         return await self._db.read(lambda db: BUILDS.all(db, where, (owner_id, function_id, limit)))
 
     async def claim(self, worker: str, *, now: datetime, until: datetime) -> Build | None:
-        statement = f"""
+        free = f"{_UNFINISHED} AND ifnull(claimed_until, 0) <= ? ORDER BY id LIMIT 1"
+        claim = """
             UPDATE builds SET claimed_by = :worker, claimed_until = :until, attempts = attempts + 1,
                 status = 'deploying', started_at = ifnull(started_at, :now)
-            WHERE id = (
-                SELECT id FROM builds WHERE {_UNFINISHED} AND ifnull(claimed_until, 0) <= :now ORDER BY id LIMIT 1
-            )
-            RETURNING *
-        """  # noqa: S608 - a constant of this module
+            WHERE id = :id
+        """
         values = {"worker": worker, "now": milliseconds(now), "until": milliseconds(until)}
 
         def work(db: sqlite3.Connection) -> Build | None:
-            row = db.execute(statement, values).fetchone()
-            return None if row is None else BUILDS.record(row)
+            build = BUILDS.one(db, free, (values["now"],))
+            if build is None:
+                return None
+            db.execute(claim, values | {"id": build.id})
+            return BUILDS.one(db, "id = ?", (build.id,))
 
         return await self._db.write(work)
 

@@ -85,25 +85,13 @@ class SqliteFunctions(abc.Functions):
         return await self._db.write(_changing(owner_id, function_id, "auth = :auth, cors = :cors", values))
 
     async def next_version(self, owner_id: str, function_id: str) -> tuple[int, int] | None:
-        statement = """
-            UPDATE functions SET latest_version = latest_version + 1, sequence = sequence + 1
-            WHERE owner_id = ? AND id = ? RETURNING latest_version, sequence
-        """
-
-        def work(db: sqlite3.Connection) -> tuple[int, int] | None:
-            row = db.execute(statement, (owner_id, function_id)).fetchone()
-            return None if row is None else (row["latest_version"], row["sequence"])
-
-        return await self._db.write(work)
+        change = "latest_version = latest_version + 1, sequence = sequence + 1"
+        taken = await self._db.write(_taking(owner_id, function_id, change))
+        return None if taken is None else (taken.latest_version, taken.sequence)
 
     async def next_sequence(self, owner_id: str, function_id: str) -> int | None:
-        statement = "UPDATE functions SET sequence = sequence + 1 WHERE owner_id = ? AND id = ? RETURNING sequence"
-
-        def work(db: sqlite3.Connection) -> int | None:
-            row = db.execute(statement, (owner_id, function_id)).fetchone()
-            return None if row is None else row["sequence"]
-
-        return await self._db.write(work)
+        taken = await self._db.write(_taking(owner_id, function_id, "sequence = sequence + 1"))
+        return None if taken is None else taken.sequence
 
     async def go_live(self, owner_id: str, function_id: str, *, number: int, sequence: int, at: datetime) -> bool:
         change = "live_version = :number, live_sequence = :sequence, deployed_at = :at"
@@ -136,22 +124,31 @@ class SqliteFunctions(abc.Functions):
         return await self._db.write(_deleting(owner_id, function_id, untouched))
 
 
+def _taking(owner_id: str, function_id: str, change: str) -> Callable[[sqlite3.Connection], Function | None]:
+    """Returns the work that counts something up, and returns the function as it is then."""
+    statement = f"UPDATE functions SET {change} WHERE owner_id = ? AND id = ?"  # noqa: S608 - a change of ours
+
+    def work(db: sqlite3.Connection) -> Function | None:
+        db.execute(statement, (owner_id, function_id))
+        return FUNCTIONS.one(db, "owner_id = ? AND id = ?", (owner_id, function_id))
+
+    return work
+
+
 def _changing(
     owner_id: str, function_id: str, change: str, values: dict[str, Any], only_if: str = "TRUE"
 ) -> Callable[[sqlite3.Connection], Function | None]:
     """Returns the work that changes what is served of one function, and tells the change feed."""
     statement = f"""
         UPDATE functions SET {change}, updated_at = :now WHERE owner_id = :owner_id AND id = :id AND {only_if}
-        RETURNING *
-    """  # noqa: S608 - the changes are statements of ours
+    """  # noqa: S608 - changes and conditions of ours
+    names = {"owner_id": owner_id, "id": function_id}
 
     def work(db: sqlite3.Connection) -> Function | None:
-        names = {"owner_id": owner_id, "id": function_id, "now": milliseconds(utc_now())}
-        row = db.execute(statement, values | names).fetchone()
-        if row is None:
+        if db.execute(statement, values | names | {"now": milliseconds(utc_now())}).rowcount == 0:
             return None
         note_change(db, "function", function_id, owner_id)
-        return FUNCTIONS.record(row)
+        return FUNCTIONS.one(db, "id = ?", (function_id,))
 
     return work
 

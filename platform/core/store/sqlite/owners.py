@@ -16,7 +16,7 @@ class _OwnerTable(Table[Owner]):
         return super().values(record) | {"email_folded": None if record.email is None else record.email.casefold()}
 
 
-OWNERS: Final = _OwnerTable("owners", Owner, "name", "email", "google_subject", "password_hash", "is_active")
+OWNERS: Final = _OwnerTable("owners", Owner, "name", "google_subject", "password_hash")
 KEYS: Final = Table("keys", ApiKey, "owner_id", "kind", "key_hash", times=["last_used_at"])
 SESSIONS: Final = Table("sessions", Session, "owner_id", "token_hash", times=["expires_at"])
 CODES: Final = Table("codes", Code, "owner_id", "purpose", "attempts")
@@ -61,8 +61,7 @@ class SqliteOwners(abc.Owners):
 
     async def delete(self, owner_id: str) -> bool:
         def work(db: sqlite3.Connection) -> bool:
-            for (key_id,) in db.execute("DELETE FROM keys WHERE owner_id = ? RETURNING id", (owner_id,)).fetchall():
-                note_change(db, "key", key_id, owner_id)
+            _end_keys(db, KEYS.all(db, "owner_id = ?", (owner_id,)))
             db.execute("DELETE FROM sessions WHERE owner_id = ?", (owner_id,))
             db.execute("DELETE FROM codes WHERE owner_id = ?", (owner_id,))
             if db.execute("DELETE FROM owners WHERE id = ?", (owner_id,)).rowcount == 0:
@@ -91,9 +90,7 @@ class SqliteKeys(abc.Keys):
 
     async def replace_default(self, key: ApiKey) -> None:
         def work(db: sqlite3.Connection) -> None:
-            old = "DELETE FROM keys WHERE owner_id = ? AND kind = 'default' RETURNING id"
-            for (key_id,) in db.execute(old, (key.owner_id,)).fetchall():
-                note_change(db, "key", key_id, key.owner_id)
+            _end_keys(db, KEYS.all(db, "owner_id = ? AND kind = 'default'", (key.owner_id,)))
             KEYS.insert(db, key)
             note_change(db, "key", key.id, key.owner_id)
 
@@ -110,10 +107,9 @@ class SqliteKeys(abc.Keys):
 
     async def delete(self, owner_id: str, key_id: str) -> bool:
         def work(db: sqlite3.Connection) -> bool:
-            if db.execute("DELETE FROM keys WHERE owner_id = ? AND id = ?", (owner_id, key_id)).rowcount == 0:
-                return False
-            note_change(db, "key", key_id, owner_id)
-            return True
+            keys = KEYS.all(db, "owner_id = ? AND id = ?", (owner_id, key_id))
+            _end_keys(db, keys)
+            return bool(keys)
 
         return await self._db.write(work)
 
@@ -121,6 +117,12 @@ class SqliteKeys(abc.Keys):
         times = [{"id": key_id, "at": milliseconds(at)} for key_id, at in uses.items()]
         statement = "UPDATE keys SET last_used_at = :at WHERE id = :id AND ifnull(last_used_at, 0) < :at"
         await self._db.write(lambda db: db.executemany(statement, times))
+
+
+def _end_keys(db: sqlite3.Connection, keys: Sequence[ApiKey]) -> None:
+    for key in keys:
+        db.execute("DELETE FROM keys WHERE id = ?", (key.id,))
+        note_change(db, "key", key.id, key.owner_id)
 
 
 class SqliteSessions(abc.Sessions):
@@ -165,13 +167,12 @@ class SqliteCodes(abc.Codes):
         await self._db.write(work)
 
     async def attempt(self, owner_id: str, purpose: Literal["verify", "reset"], *, limit: int) -> Code | None:
-        statement = (
-            "UPDATE codes SET attempts = attempts + 1 WHERE owner_id = ? AND purpose = ? AND attempts < ? RETURNING *"
-        )
-
         def work(db: sqlite3.Connection) -> Code | None:
-            row = db.execute(statement, (owner_id, purpose, limit)).fetchone()
-            return None if row is None else CODES.record(row)
+            code = CODES.one(db, "owner_id = ? AND purpose = ? AND attempts < ?", (owner_id, purpose, limit))
+            if code is not None:
+                code.attempts += 1
+                db.execute("UPDATE codes SET attempts = ? WHERE id = ?", (code.attempts, code.id))
+            return code
 
         return await self._db.write(work)
 

@@ -37,7 +37,7 @@ class Table(Generic[R]):
         self, name: str, model: type[R], *columns: str, times: Sequence[str] = (), apart: Sequence[str] = ()
     ) -> None:
         self.name = name
-        self._model = model
+        self.model = model
         self.columns = ("id", *columns, *times)
         self._times = times
         self._elsewhere = {*self.columns, *apart}
@@ -56,7 +56,7 @@ class Table(Generic[R]):
             data[column] = row[column]
         for column in self._times:
             data[column] = moment(data[column])
-        return self._model.model_validate(data)
+        return self.model.model_validate(data)
 
     def insert(self, db: sqlite3.Connection, record: R) -> None:
         """Adds a row."""

@@ -2,6 +2,8 @@
 
 A table has a column for whatever is looked up, ordered by or changed in place, and the rest of the record as JSON in
 `document`. Times are milliseconds since 1970. Ids sort by time, so that "newest first" is the order of an index.
+
+All SQL of this package is plain enough for SQLite 3.34, which Python is linked with on RHEL 9: no RETURNING, no STRICT.
 """
 
 import sqlite3
@@ -14,13 +16,11 @@ _FIRST: Final = """
 CREATE TABLE owners (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
-    email TEXT,
     email_folded TEXT UNIQUE,
     google_subject TEXT UNIQUE,
     password_hash TEXT,
-    is_active INTEGER NOT NULL,
     document TEXT NOT NULL
-) STRICT;
+);
 
 CREATE TABLE keys (
     id TEXT PRIMARY KEY,
@@ -29,7 +29,7 @@ CREATE TABLE keys (
     key_hash TEXT NOT NULL UNIQUE,
     last_used_at INTEGER,
     document TEXT NOT NULL
-) STRICT;
+);
 CREATE INDEX keys_of_owner ON keys (owner_id, id);
 CREATE UNIQUE INDEX default_key_of_owner ON keys (owner_id) WHERE kind = 'default';
 
@@ -39,7 +39,7 @@ CREATE TABLE sessions (
     token_hash TEXT NOT NULL UNIQUE,
     expires_at INTEGER NOT NULL,
     document TEXT NOT NULL
-) STRICT;
+);
 CREATE INDEX sessions_of_owner ON sessions (owner_id);
 CREATE INDEX sessions_by_end ON sessions (expires_at);
 
@@ -50,7 +50,7 @@ CREATE TABLE codes (
     attempts INTEGER NOT NULL,
     document TEXT NOT NULL,
     UNIQUE (owner_id, purpose)
-) STRICT;
+);
 
 CREATE TABLE functions (
     id TEXT PRIMARY KEY,
@@ -75,7 +75,7 @@ CREATE TABLE functions (
     document TEXT NOT NULL,
     UNIQUE (owner_id, id),
     UNIQUE (owner_id, name)
-) STRICT;
+);
 
 CREATE TABLE versions (
     id TEXT PRIMARY KEY,
@@ -88,7 +88,7 @@ CREATE TABLE versions (
     document TEXT NOT NULL,
     UNIQUE (owner_id, function_id, number),
     FOREIGN KEY (owner_id, function_id) REFERENCES functions (owner_id, id) ON DELETE CASCADE
-) STRICT;
+);
 
 CREATE TABLE builds (
     id TEXT PRIMARY KEY,
@@ -105,7 +105,7 @@ CREATE TABLE builds (
     finished_at INTEGER,
     document TEXT NOT NULL,
     FOREIGN KEY (owner_id, function_id) REFERENCES functions (owner_id, id) ON DELETE CASCADE
-) STRICT;
+);
 CREATE INDEX builds_of_function ON builds (owner_id, function_id, id);
 CREATE INDEX unfinished_builds ON builds (id) WHERE status IN ('pending', 'deploying');
 
@@ -118,7 +118,7 @@ CREATE TABLE secrets (
     document TEXT NOT NULL,
     UNIQUE (owner_id, function_id, name),
     FOREIGN KEY (owner_id, function_id) REFERENCES functions (owner_id, id) ON DELETE CASCADE
-) STRICT;
+);
 
 CREATE TABLE usages (
     id TEXT PRIMARY KEY,
@@ -127,7 +127,7 @@ CREATE TABLE usages (
     created_at INTEGER NOT NULL,
     document TEXT NOT NULL,
     FOREIGN KEY (owner_id, function_id) REFERENCES functions (owner_id, id) ON DELETE CASCADE
-) STRICT;
+);
 CREATE INDEX usages_of_owner ON usages (owner_id, id);
 CREATE INDEX usages_of_function ON usages (owner_id, function_id, id);
 CREATE INDEX usages_by_age ON usages (created_at);
@@ -140,7 +140,7 @@ CREATE TABLE logs (
     created_at INTEGER NOT NULL,
     document TEXT NOT NULL,
     FOREIGN KEY (owner_id, function_id) REFERENCES functions (owner_id, id) ON DELETE CASCADE
-) STRICT;
+);
 CREATE INDEX logs_of_function ON logs (owner_id, function_id, id);
 CREATE INDEX logs_by_status ON logs (owner_id, function_id, status, id);
 CREATE INDEX logs_by_age ON logs (created_at);
@@ -151,7 +151,7 @@ CREATE TABLE changes (
     id TEXT NOT NULL,
     owner_id TEXT NOT NULL,
     UNIQUE (kind, id)
-) STRICT;
+);
 """
 
 MIGRATIONS: Final[tuple[str, ...]] = (_FIRST,)
