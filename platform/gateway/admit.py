@@ -35,7 +35,9 @@ class Admission:
 
         `now` in seconds since 1970.
         """
-        key = await self._find(credential) if credential else None
+        key = None
+        if credential:
+            key = self._keys.cached(credential) or await self._find(credential)
         if key is not None and key.expires is not None and key.expires <= now:
             key = None
         if not route.public:

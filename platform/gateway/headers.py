@@ -74,16 +74,16 @@ def read_head(headers: Headers) -> RequestHead:
     """Reads and filters a request's headers, whose names are in lower case, as ASGI has them."""
     passed: list[tuple[bytes, bytes]] = []
     head = RequestHead(passed)
-    candidates: list[bytes] = []
+    credential: bytes | None = None
     for header in headers:
         name, value = header
         if name not in _EXAMINED:
             passed.append(header)
         elif name == b"api-key":
-            candidates.append(value.strip())
+            credential = _better(credential, value.strip())
         elif name in (b"x-api-key", b"authorization"):
             if carries_credential(value):
-                candidates.append(value.rpartition(b" ")[2].strip())
+                credential = _better(credential, value.strip().rpartition(b" ")[2])
             else:
                 passed.append(header)
         elif name == b"cookie":
@@ -92,11 +92,17 @@ def read_head(headers: Headers) -> RequestHead:
             _examine(head, name, value)
             if name not in _HOP_BY_HOP:
                 passed.append(header)
-    if candidates:
-        head.credential = next((text for text in candidates if text.startswith(_KEY_PREFIX)), b"")
+    head.credential = credential
     if head.ended:
         head.passed = [header for header in passed if header[0] not in head.ended]
     return head
+
+
+def _better(one: bytes | None, other: bytes) -> bytes:
+    """Returns the first that can be a key, b"" when neither can."""
+    if one:
+        return one
+    return other if other.startswith(_KEY_PREFIX) else b""
 
 
 def _examine(head: RequestHead, name: bytes, value: bytes) -> None:
@@ -127,19 +133,26 @@ def _without_sessions(cookies: bytes) -> bytes:
 class AnswerRules:
     """What an origin adds to and takes from the answers of functions.
 
-    `dropped` are names in lower case; `added` comes with every answer, refusals too.
+    `dropped` are names in lower case, `dropped_whole` those of an answer whose length is known here; `added` comes with
+    every answer, refusals too.
     """
 
     dropped: frozenset[bytes]
+    dropped_whole: frozenset[bytes]
     added: tuple[tuple[bytes, bytes], ...] = ()
 
     @classmethod
     def for_functions(cls, *, shares_host: bool) -> "AnswerRules":
         """Returns the rules of the functions' origin; where it shares its host with the platform, cookies end here."""
-        return cls(_NEVER_ANSWERED | {b"set-cookie"} if shares_host else _NEVER_ANSWERED)
+        return cls._dropping([b"set-cookie"] if shares_host else [])
 
     @classmethod
     def for_platform(cls) -> "AnswerRules":
         """Returns the rules of `/run` on the platform's origin: no script runs, no cookie is set."""
         policy = b"content-security-policy"
-        return cls(_NEVER_ANSWERED | {b"set-cookie", policy}, ((policy, b"sandbox"),))
+        return cls._dropping([b"set-cookie", policy], (policy, b"sandbox"))
+
+    @classmethod
+    def _dropping(cls, names: list[bytes], *added: tuple[bytes, bytes]) -> "AnswerRules":
+        dropped = _NEVER_ANSWERED.union(names)
+        return cls(dropped, dropped | {b"content-length"}, added)

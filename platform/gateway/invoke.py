@@ -23,7 +23,7 @@ from cloudserve.gateway import envelope
 from cloudserve.gateway.admit import Admission
 from cloudserve.gateway.asgi import Receive, Scope, Send
 from cloudserve.gateway.body import Gone, RequestBody, read_body
-from cloudserve.gateway.caller import CallerWatch
+from cloudserve.gateway.caller import Callers
 from cloudserve.gateway.changes import ChangeFeed
 from cloudserve.gateway.cors import is_preflight
 from cloudserve.gateway.errors import of_failure, unavailable, unknown_function
@@ -53,17 +53,16 @@ class Parts:
 
 
 @dataclass(slots=True)
-class _Execution:
-    """One call that was admitted."""
+class _Execution(Begun):
+    """A call that was admitted, and how it is answered."""
 
-    begun: Begun
     responder: Responder
     envelope: bool
 
     @property
     def to_owner(self) -> bool:
         """Tells whether the caller has a key of the function's owner."""
-        return self.begun.key_id is not None
+        return self.key_id is not None
 
 
 class Invocations:
@@ -72,6 +71,7 @@ class Invocations:
     def __init__(self, parts: Parts, rules: AnswerRules) -> None:
         self._parts = parts
         self._rules = rules
+        self._callers = Callers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
@@ -94,12 +94,15 @@ class Invocations:
     async def _serve(self, scope: Scope, receive: Receive, responder: Responder, execution_id: str) -> None:
         parts = self._parts
         started = time.time()
-        _, _, owner, name, rest = (*scope["path"].split("/", 4), "", "", "", "")[:5]
+        segments = scope["path"].split("/", 4)
+        if len(segments) < 4:
+            raise unknown_function("", "")
+        owner, name = segments[2], segments[3]
         headers = scope["headers"]
         head = read_head(headers)
         if not parts.feed.fresh:
             raise unavailable("The store has been away for too long to go on without it.")
-        route = await parts.resolver.find(owner, name)
+        route = parts.resolver.cached(owner, name) or await parts.resolver.find(owner, name)
         if route is None:
             raise unknown_function(owner, name)
         if head.origin is not None and route.cors is not None:
@@ -118,26 +121,26 @@ class Invocations:
         call = Call(
             execution_id=execution_id,
             method=scope["method"],
-            path="/" + rest,
+            path="/" + segments[4] if len(segments) > 4 else "/",
             query=scope["query_string"],
             headers=head.passed,
             body=body.parts() if isinstance(body, RequestBody) else body,
             client=client[0] if client else "",
             base_url=route.base_url,
         )
-        begun = Begun(execution_id, started, deployment, None if key is None else key.id)
-        execution = _Execution(begun, responder, head.envelope)
+        key_id = None if key is None else key.id
+        execution = _Execution(execution_id, started, deployment, key_id, responder, head.envelope)
         await self._execute(execution, call, body, receive)
 
     async def _execute(self, execution: _Execution, call: Call, body: bytes | RequestBody, receive: Receive) -> None:
-        watch = CallerWatch(receive)
+        watch = self._callers.watch(receive)
         if isinstance(body, RequestBody):
             body.on_end = watch.begin
         else:
             watch.begin()
         answer: Answer | None = None
         try:
-            answer = await self._parts.sandbox.invoke(execution.begun.deployment, call)
+            answer = await self._parts.sandbox.invoke(execution.deployment, call)
             if answer.body is None and not execution.envelope:
                 await self._stream(execution, answer)
             else:
@@ -183,9 +186,9 @@ class Invocations:
             await responder.end()
         except InvocationFailed as failure:
             self._record(execution, answer.status, failure.outcome)
-            _log.warning("execution %s broke off in its answer: %s", execution.begun.execution_id, failure.reason)
+            _log.warning("execution %s broke off in its answer: %s", execution.execution_id, failure.reason)
         except LengthMismatch:
-            _log.warning("execution %s broke off: its body is not of its content-length", execution.begun.execution_id)
+            _log.warning("execution %s broke off: its body is not of its content-length", execution.execution_id)
             await answer.cancel()
 
     async def _failed(self, execution: _Execution, failure: InvocationFailed, refusal: Problem | None) -> None:
@@ -202,9 +205,9 @@ class Invocations:
             await execution.responder.problem(problem)
 
     def _record(self, execution: _Execution, status_code: int, outcome: Outcome) -> None:
-        self._parts.recorder.record(execution.begun, status_code, time.time(), outcome)
+        self._parts.recorder.record(execution, status_code, time.time(), outcome)
 
 
 def _ended(execution: _Execution, why: str) -> Outcome:
     """Returns the outcome of a call that its caller broke off."""
-    return Outcome(status="error", duration_ms=(time.time() - execution.begun.started) * 1000, memory_mb=0, error=why)
+    return Outcome(status="error", duration_ms=(time.time() - execution.started) * 1000, memory_mb=0, error=why)

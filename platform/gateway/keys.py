@@ -74,6 +74,10 @@ class Keys:
             self._task = None
         await self._touch()
 
+    def cached(self, text: bytes) -> KnownKey | None:
+        """Returns the key with this text if it is in memory."""
+        return self._known.get(hashlib.sha256(text).digest())
+
     async def find(self, text: bytes) -> KnownKey | None:
         """Returns the key with this text. Raises `Unavailable` when it takes the store to tell and that is away."""
         digest = hashlib.sha256(text).digest()

@@ -18,7 +18,7 @@ from cloudserve.sandbox.abc import ColdStart, Deployment, Outcome
 _OPTIONS: Final = orjson.OPT_APPEND_NEWLINE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Begun:
     """A call that was admitted; `started` in seconds since 1970, `key_id` None for an anonymous caller."""
 

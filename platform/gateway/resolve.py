@@ -68,6 +68,10 @@ class Resolver:
         self._tasks: set[asyncio.Task[None]] = set()
         self._warming = asyncio.Semaphore(_WARMED_AT_ONCE)
 
+    def cached(self, owner: str, name: str) -> Route | None:
+        """Returns the route if it is in memory."""
+        return self._routes.get((owner, name))
+
     async def find(self, owner: str, name: str) -> Route | None:
         """Returns the route, None when there is none. Raises `Problem` (503) when that can't be told just now."""
         key = (owner, name)

@@ -61,12 +61,12 @@ class Responder:
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Answers with a body that is here."""
         if self._method == "HEAD" or status in _BODILESS:
-            start = self._filtered(headers)
+            start = self._filtered(headers, self._rules.dropped)
             if status not in _BODILESS and not any(name.lower() == _LENGTH for name, _ in start):
                 start.append((_LENGTH, b"%d" % len(body)))
             body = b""
         else:
-            start = [header for header in self._filtered(headers) if header[0].lower() != _LENGTH]
+            start = self._filtered(headers, self._rules.dropped_whole)
             start.append((_LENGTH, b"%d" % len(body)))
         self.begun = True
         await self._send({"type": "http.response.start", "status": status, "headers": start})
@@ -74,7 +74,7 @@ class Responder:
 
     async def begin(self, status: int, headers: Headers) -> None:
         """Begins an answer whose body comes in parts."""
-        start = self._filtered(headers)
+        start = self._filtered(headers, self._rules.dropped)
         length = next((value for name, value in start if name.lower() == _LENGTH), None)
         bodiless = self._method == "HEAD" or status in _BODILESS
         self._left = None if length is None or bodiless else int(length)
@@ -95,8 +95,7 @@ class Responder:
             raise LengthMismatch
         await self._send({"type": "http.response.body", "body": b""})
 
-    def _filtered(self, headers: Headers) -> RawHeaders:
-        dropped = self._rules.dropped
+    def _filtered(self, headers: Headers, dropped: frozenset[bytes]) -> RawHeaders:
         kept = [header for header in headers if header[0].lower() not in dropped]
         if self._has_cors:
             kept = [header for header in kept if not header[0].lower().startswith(PREFIX)]
