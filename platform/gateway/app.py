@@ -2,22 +2,26 @@
 
 from typing import Final
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
 
+from cloudserve.core.errors import Problem
+from cloudserve.core.ids import new_id
 from cloudserve.gateway.asgi import Receive, Scope, Send
+from cloudserve.gateway.errors import render
 from cloudserve.gateway.invoke import Invocations
 
-PREFIX: Final = "/run"
+PREFIX: Final = "/run/"
 
 
 class FunctionsApp(FastAPI):
-    """Sends `/run/…` straight to the invocations, past middleware and routing, whose cost would be a call's largest."""
+    """Mounts the invocations before middleware and routing, whose cost would be the largest of a warm call."""
 
     invocations: Invocations
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request, or the lifespan."""
-        if scope["type"] == "http" and scope["path"].startswith("/run/"):
+        if scope["type"] == "http" and scope["path"].startswith(PREFIX):
             await self.invocations(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
@@ -27,11 +31,22 @@ def functions_app(invocations: Invocations, *, instance: str) -> FunctionsApp:
     """Returns the application."""
     app = FunctionsApp(title="CloudServe functions", docs_url=None, redoc_url=None, openapi_url=None)
     app.invocations = invocations
-    app.mount(PREFIX, invocations)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
         """Tells that this process answers, and which instance it is."""
         return {"status": "ok", "instance": instance}
+
+    @app.exception_handler(HTTPException)
+    async def elsewhere(_request: Request, error: HTTPException) -> Response:
+        """Answers what is no call of a function as a problem, too."""
+        problem = Problem(
+            error.status_code,
+            f"{error.detail}. Functions are at {PREFIX}{{owner}}/{{function}}.",
+            reason="not-found",
+            component="gateway",
+        )
+        headers, body = render(problem, new_id())
+        return Response(body, error.status_code, {name.decode(): value.decode() for name, value in headers})
 
     return app

@@ -95,9 +95,7 @@ class Invocations:
         parts = self._parts
         started = time.time()
         segments = scope["path"].split("/", 4)
-        if len(segments) < 4:
-            raise unknown_function("", "")
-        owner, name = segments[2], segments[3]
+        owner, name = (segments[2], segments[3]) if len(segments) > 3 else (segments[-1], "")
         headers = scope["headers"]
         head = read_head(headers)
         if not parts.feed.fresh:
