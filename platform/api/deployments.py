@@ -46,7 +46,7 @@ class Sources:
 class Deployments:
     """Takes deploys, builds them and makes them live. `start` before the first, `close` after the last.
 
-    What is wrong with a request raises `Problem` (422, or 409 for a name in use) and leaves no row and no object.
+    What is wrong with a request raises the 422 and leaves no row and no object.
     `on_live` is called with each version that has gone live.
     """
 
@@ -109,7 +109,6 @@ class Deployments:
             build = await self._rebuild(function, latest, changes, created_by)
         else:
             raise invalid(FieldError("archive", "There are no sources to build.", None, "Send them with the request."))
-        await self._set_access(function, changes)
         return await self._again(function), build
 
     async def rollback(self, owner: Owner, function: Function, number: int) -> Function:
@@ -141,7 +140,7 @@ class Deployments:
         return None
 
     async def _add(self, function: Function) -> None:
-        """Adds a function's row. Raises the 409 for a name that is in use."""
+        """Adds a function's row. Raises the 422 for a name that is in use."""
         try:
             await self._store.functions.add(function)
         except Taken:
@@ -246,11 +245,6 @@ class Deployments:
             raise not_found("The function")
         return taken
 
-    async def _set_access(self, function: Function, changes: DeployChanges) -> None:
-        if changes.auth is not None or changes.cors is not None:
-            auth, cors = changes.auth or function.auth, changes.cors or function.cors
-            await self._store.functions.set_access(function.owner_id, function.id, auth=auth, cors=cors)
-
     async def _again(self, function: Function) -> Function:
         current = await self._store.functions.get(function.owner_id, function.id)
         if current is None:
@@ -308,7 +302,7 @@ def _name_taken(name: str) -> Problem:
         "one of each name",
         "Redeploy it, or choose another name.",
     )
-    return Problem(409, error.message, reason="name-taken", errors=[error])
+    return Problem(422, error.message, reason="name-taken", errors=[error])
 
 
 def _read_sources(archive: bytes, entry: str) -> Sources:

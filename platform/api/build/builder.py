@@ -219,6 +219,6 @@ async def _esbuild() -> Path:
 
 def _most_imports(source: Path, runtime: str) -> int:
     """Returns how many imports the sources have at most: a quick bound, by their text alone."""
-    words = (b"import", b"require", b"from") if runtime == "node" else (b"import",)
+    words = (b"import", b"require", b"from") if runtime == "node" else (b"import", b",")
     contents = (path.read_bytes() for path in source.rglob("*") if path.is_file())
     return sum(content.count(word) for content in contents for word in words)

@@ -64,5 +64,3 @@ class DeployChanges:
     egress: Egress | None = None
     environment: Mapping[str, str] | None = field(default=None, repr=False)
     secrets: Sequence[str] | None = None
-    auth: Auth | None = None
-    cors: Cors | None = None

@@ -1,10 +1,11 @@
-"""The control plane that most tests call."""
+"""The control plane that most tests call, and the deployments alone."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from tests.unit.api.build.deploying import Deploying, deploying
 from tests.unit.api.support import Platform, User, running
 
 
@@ -19,3 +20,10 @@ async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
 async def ada(platform: Platform) -> User:
     """A user with a session."""
     return await platform.signed_up("ada")
+
+
+@pytest.fixture
+async def one(tmp_path: Path) -> AsyncIterator[Deploying]:
+    """Deployments at work in a folder of their own."""
+    async with deploying(tmp_path) as at_work:
+        yield at_work
