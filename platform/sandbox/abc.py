@@ -45,7 +45,8 @@ class Deployment:
     """A version as the sandbox needs it: verified files on this host, and what it may use.
 
     `code` is the folder with the bundle (or the sources) and `entry` the file in it; `layer` the folder with the
-    dependencies, if it has any. `environment` holds the secrets too.
+    dependencies, if it has any. `environment` holds the secrets too. `function_name` is what the function is told it is
+    called.
     """
 
     version_id: str
@@ -60,6 +61,7 @@ class Deployment:
     limits: Limits
     egress: Egress
     environment: Mapping[str, str] = field(repr=False)
+    function_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

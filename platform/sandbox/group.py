@@ -1,0 +1,201 @@
+"""The workers of one version and the calls that wait for one of them.
+
+Single flight: of the workers that are starting, each is counted for `concurrency` of the waiting calls, so a burst of N
+calls on a cold version starts ceil(N / concurrency) workers and not one more. Calls wait in the order they came.
+"""
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from cloudserve.sandbox.abc import Deployment
+from cloudserve.sandbox.flight import Failure, Flight
+from cloudserve.sandbox.worker import Worker, WorkerLost
+
+MAX_WAITING: Final = 1000
+"""Calls that may wait for one version; more would only time out in the queue."""
+
+_FIRST_BACKOFF: Final = 0.25
+_LONGEST_BACKOFF: Final = 30.0
+
+
+class Group:
+    """The workers of one version. Who owns it calls `grow` when there is room for more of them."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        queue_seconds: float,
+        grow: Callable[["Group"], None],
+        on_idle: Callable[[], None],
+    ) -> None:
+        self.deployment = deployment
+        self.workers: set[Worker] = set()
+        self.starting = 0
+        self.keep = 0
+        self.retired = False
+        self.waiting: deque[Flight] = deque()
+        self._free: list[Worker] = []
+        self._grow = grow
+        self._on_idle = on_idle
+        self._first: asyncio.Future[None] | None = None
+        self._queue_seconds = queue_seconds
+        self._queue_timer: asyncio.TimerHandle | None = None
+        self._failures = 0
+        self._failure: Failure | None = None
+        self._retry_at = 0.0
+
+    @property
+    def concurrency(self) -> int:
+        return self.deployment.limits.concurrency
+
+    @property
+    def idle(self) -> list[Worker]:
+        """The workers without a call, in no order."""
+        return [worker for worker in self.workers if not worker.busy and not worker.stopping]
+
+    def submit(self, flight: Flight) -> None:
+        """Begins a call, or lets it wait."""
+        free = self._free
+        while free:
+            worker = free[-1]
+            if worker.has_room():
+                worker.begin(flight)
+                if not worker.has_room():
+                    free.pop()
+                    worker.listed_free = False
+                return
+            free.pop()
+            worker.listed_free = False
+        self._wait(flight)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether any call waits or is in a worker."""
+        return bool(self.waiting) or any(worker.busy for worker in self.workers)
+
+    async def first_worker(self) -> None:
+        """Waits until a worker is ready. Raises `WorkerLost` when the code does not load."""
+        if self.workers:
+            return
+        refusal = self.refused()
+        if refusal is not None:
+            raise WorkerLost(refusal)
+        if self._first is None:
+            self._first = asyncio.get_running_loop().create_future()
+            self._first.add_done_callback(lambda future: future.cancelled() or future.exception())
+        self._grow(self)
+        await asyncio.shield(self._first)
+
+    def wanted(self) -> int:
+        """Returns how many more workers the waiting calls and the warm minimum need, the version's own bound kept."""
+        waiting = sum(1 for flight in self.waiting if not flight.future.done())
+        for_calls = math.ceil(waiting / self.concurrency) - self.starting
+        alive = self.starting + sum(1 for worker in self.workers if not worker.stopping)
+        for_warmth = 0 if self.retired or self.refused() else max(self.keep, self._first is not None) - alive
+        return min(max(for_calls, for_warmth), self.deployment.limits.max_workers - alive)
+
+    def refused(self) -> Failure | None:
+        """Returns why no worker is started now: the code failed to load, and its next try is not due."""
+        return self._failure if time.monotonic() < self._retry_at else None
+
+    def joined(self, worker: Worker) -> None:
+        """Takes in a worker that has loaded the code."""
+        self._failures = 0
+        self._failure = None
+        worker.on_room = self.room
+        self.workers.add(worker)
+        first, self._first = self._first, None
+        if first is not None and not first.done():
+            first.set_result(None)
+        self.room(worker)
+
+    def left(self, worker: Worker) -> None:
+        """Forgets a worker that has ended."""
+        self.workers.discard(worker)
+
+    def did_not_start(self, lost: WorkerLost) -> None:
+        """Fails what waits: the code does not load. The next try waits longer each time."""
+        self._failures += 1
+        self._failure = lost.failure
+        if self._failures > 1:
+            pause = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2.0 ** (self._failures - 2))
+            self._retry_at = time.monotonic() + pause
+        first, self._first = self._first, None
+        if first is not None and not first.done():
+            first.set_exception(lost)
+        if not self.workers:
+            self.fail_waiting(lost.failure)
+
+    def room(self, worker: Worker) -> None:
+        """Gives a worker that has room what waits longest."""
+        while self.waiting and worker.has_room():
+            flight = self.waiting.popleft()
+            if not flight.future.done():
+                worker.begin(flight)
+        if not worker.has_room():
+            return
+        if self.retired and not worker.busy:
+            worker.stop()
+        elif not worker.listed_free:
+            worker.listed_free = True
+            self._free.append(worker)
+        if not worker.busy:
+            self._on_idle()
+
+    def retire(self) -> None:
+        """Lets calls under way and waiting ones finish, and ends each worker when it has nothing left to do."""
+        self.retired = True
+        self.keep = 0
+        if not self.waiting:
+            for worker in self.idle:
+                worker.stop()
+
+    def fail_waiting(self, failure: Failure) -> None:
+        """Fails every call that waits."""
+        waiting, self.waiting = self.waiting, deque()
+        for flight in waiting:
+            flight.fail(failure)
+
+    def _wait(self, flight: Flight) -> None:
+        refusal = self.refused()
+        if refusal is not None:
+            flight.fail(refusal)
+        elif len(self.waiting) >= MAX_WAITING:
+            flight.fail(self._overloaded())
+        else:
+            flight.queued = time.monotonic()
+            self.waiting.append(flight)
+            self._grow(self)
+            if self._queue_timer is None and self.waiting:
+                self._queue_timer = asyncio.get_running_loop().call_later(self._queue_seconds, self._look_at_first)
+
+    def _look_at_first(self) -> None:
+        self._queue_timer = None
+        now = time.monotonic()
+        while self.waiting:
+            flight = self.waiting[0]
+            due = flight.queued + self._queue_seconds
+            if not flight.future.done() and due > now:
+                self._queue_timer = asyncio.get_running_loop().call_later(due - now, self._look_at_first)
+                return
+            self.waiting.popleft()
+            flight.fail(self._overloaded())
+
+    def _overloaded(self) -> Failure:
+        """Says whose bound it was that the call waited for: the function's own (429) or the host's (503)."""
+        limits = self.deployment.limits
+        alive = self.starting + len(self.workers)
+        if alive >= limits.max_workers:
+            bound = f"{limits.max_workers} workers with {limits.concurrency} calls each"
+            return Failure(
+                "overloaded",
+                f"The function's own limit is reached: {bound}. Raise maxWorkers or concurrency, or call less often.",
+                status=429,
+                limit=bound,
+                retry_after=1,
+            )
+        return Failure("overloaded", "No worker became free in time. Try again shortly.", retry_after=1)

@@ -1,0 +1,252 @@
+"""The sandbox in this process: workers of every version under one cap, on this host."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Final
+
+from cloudserve.sandbox import evict
+from cloudserve.sandbox.abc import Answer, Call, ColdStart, Deployment, Sandbox, SandboxStats
+from cloudserve.sandbox.flight import Failure, Flight
+from cloudserve.sandbox.group import Group
+from cloudserve.sandbox.launch import Launcher
+from cloudserve.sandbox.memory import resident_kib
+from cloudserve.sandbox.worker import Worker, WorkerLost
+
+LOAD_SECONDS: Final = 30.0
+"""How long a worker may take to load its code."""
+
+_TICK_SECONDS: Final = 0.1
+_TICKS_BETWEEN_SWEEPS: Final = 10
+
+_CLOSING: Final = Failure("shutdown", "The sandbox is closing.", retry_after=1)
+
+
+class LocalSandbox(Sandbox):
+    """Runs versions in processes of this host.
+
+    Args:
+        work_dir: a folder of its own, in which the workers' temporary folders are; emptied at the start.
+        max_workers: workers of all versions at most.
+        idle_seconds: how long a worker without calls lives.
+        queue_seconds: the longest a call waits for a worker.
+        max_response_bytes: the largest body of an answer.
+        node: the Node.js program; found on PATH unless given.
+        python: the interpreter; this one unless given.
+    """
+
+    def __init__(
+        self,
+        *,
+        work_dir: Path,
+        max_workers: int,
+        idle_seconds: float,
+        queue_seconds: float,
+        max_response_bytes: int,
+        node: Path | None = None,
+        python: Path | None = None,
+    ) -> None:
+        self._max_workers = max_workers
+        self._idle_seconds = idle_seconds
+        self._queue_seconds = queue_seconds
+        self._max_response_bytes = max_response_bytes
+        self._launcher = Launcher(folder=work_dir / "workers", python=python, node=node)
+        self._groups: dict[str, Group] = {}
+        self._all_groups: set[Group] = set()
+        self._members: set[Worker] = set()
+        self._starved: dict[Group, None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._starting = 0
+        self._starts = 0
+        self._kills = 0
+        self._ticks = 0
+        self._tick: asyncio.TimerHandle | None = None
+        self._closing = False
+        self._loop: asyncio.AbstractEventLoop
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self._launcher.start()
+
+    async def invoke(self, deployment: Deployment, call: Call) -> Answer:
+        group = self._groups.get(deployment.version_id)
+        if group is None or group.deployment is not deployment:
+            group = self._group_of(deployment)
+        flight = Flight(call, self._loop.create_future())
+        if self._closing:
+            flight.fail(_CLOSING)
+        else:
+            group.submit(flight)
+        try:
+            return await flight.future
+        except asyncio.CancelledError:
+            self._give_up(group, flight)
+            raise
+
+    async def warm(self, deployment: Deployment) -> None:
+        group = self._group_of(deployment)
+        group.keep = max(group.keep, deployment.limits.min_warm)
+        if not self._closing:
+            await group.first_worker()
+            self._grow(group)
+
+    async def retire(self, function_id: str, *, keep_version: str | None = None) -> None:
+        for version_id, group in list(self._groups.items()):
+            if group.deployment.function_id == function_id and version_id != keep_version:
+                del self._groups[version_id]
+                group.retire()
+                self._forget(group)
+
+    async def close(self, *, grace_seconds: float = 10) -> None:
+        self._closing = True
+        for group in list(self._all_groups):
+            group.keep = 0
+        ends_at = self._loop.time() + grace_seconds
+        # Polled, as calls end in many places, and only here does anybody wait for the last of them
+        while self._loop.time() < ends_at and any(group.under_way for group in self._all_groups):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        for group in list(self._all_groups):
+            group.fail_waiting(_CLOSING)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for worker in self._members:
+            worker.kill(_CLOSING)
+        if self._tick is not None:
+            self._tick.cancel()
+        await self._launcher.close()
+
+    def stats(self) -> SandboxStats:
+        return SandboxStats(
+            workers=len(self._members) + self._starting,
+            busy=sum(1 for worker in self._members if worker.busy),
+            waiting=sum(len(group.waiting) for group in self._all_groups),
+            starts=self._starts,
+            kills=self._kills,
+        )
+
+    def _group_of(self, deployment: Deployment) -> Group:
+        group = self._groups.get(deployment.version_id)
+        if group is not None and group.deployment == deployment:
+            group.deployment = deployment
+            return group
+        if group is not None:  # the same version with another environment, such as a changed secret
+            group.retire()
+            self._forget(group)
+        group = Group(deployment, self._queue_seconds, self._grow, self._feed_starved)
+        self._groups[deployment.version_id] = group
+        self._all_groups.add(group)
+        return group
+
+    def _forget(self, group: Group) -> None:
+        if group.retired and not group.workers and not group.starting and not group.waiting:
+            self._all_groups.discard(group)
+
+    def _give_up(self, group: Group, flight: Flight) -> None:
+        if flight.ended:
+            return
+        for worker in group.workers:
+            worker.give_up(flight)
+        flight.fail(Failure("exception", "The caller went away.", name="Cancelled"))
+
+    # -- growing -------------------------------------------------------------------------------------------------
+
+    def _grow(self, group: Group) -> None:
+        """Starts the workers that a version needs now, as far as the host has room."""
+        if self._closing:
+            return
+        for _ in range(group.wanted()):
+            if len(self._members) + self._starting >= self._max_workers and not self._make_room(group):
+                self._starved[group] = None
+                return
+            group.starting += 1
+            self._starting += 1
+            task = self._loop.create_task(self._add_worker(group))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _make_room(self, needy: Group) -> bool:
+        worker = evict.least_recently_used(self._all_groups, needy)
+        if worker is None:
+            return False
+        self._stop(worker)
+        return True
+
+    def _feed_starved(self) -> None:
+        """Looks, when a worker became idle or ended, whether others wait for its place."""
+        if self._starved:
+            starved, self._starved = self._starved, {}
+            for group in starved:
+                self._grow(group)
+
+    def _stop(self, worker: Worker) -> None:
+        self._kills += 1
+        self._members.discard(worker)
+        worker.stop()
+
+    async def _add_worker(self, group: Group) -> None:
+        self._starts += 1
+        deployment = group.deployment
+        begin = time.perf_counter()
+        worker: Worker | None = None
+        try:
+            worker = await self._launcher.blank(deployment)
+            worker.concurrency = deployment.limits.concurrency
+            worker.timeout = deployment.limits.timeout_seconds
+            worker.max_response_bytes = self._max_response_bytes
+            await worker.hello
+            spawn_ms = (time.perf_counter() - begin) * 1000
+            report = await worker.specialise(self._launcher.specification(deployment, worker), LOAD_SECONDS)
+        except WorkerLost as lost:
+            group.starting -= 1
+            self._starting -= 1
+            group.did_not_start(lost)
+            self._grow(group)
+            self._forget(group)
+            return
+        except BaseException:
+            group.starting -= 1
+            self._starting -= 1
+            if worker is not None:
+                worker.stop()
+            raise
+        group.starting -= 1
+        self._starting -= 1
+        worker.cold = ColdStart(spawn_ms, 0.0, report["loadMs"], [(name, ms) for name, ms in report["imports"]])
+        self._members.add(worker)
+        worker.on_gone = lambda gone: self._gone(group, gone)
+        group.joined(worker)
+        if worker.ended.done():
+            self._gone(group, worker)
+        if self._tick is None:
+            self._tick = self._loop.call_later(_TICK_SECONDS, self._housekeep)
+
+    def _gone(self, group: Group, worker: Worker) -> None:
+        self._members.discard(worker)
+        group.left(worker)
+        self._grow(group)
+        self._feed_starved()
+        self._forget(group)
+
+    # -- housekeeping --------------------------------------------------------------------------------------------
+
+    def _housekeep(self) -> None:
+        """Looks at the memory of busy workers every tick, and at all of them and at idle ones now and then."""
+        self._tick = None
+        self._ticks += 1
+        sweep = self._ticks % _TICKS_BETWEEN_SWEEPS == 0
+        for worker in list(self._members):
+            if worker.busy or sweep:
+                self._check_memory(worker)
+        if sweep or self._idle_seconds < 1:
+            for worker in list(evict.idle_too_long(self._all_groups, time.monotonic(), self._idle_seconds)):
+                self._stop(worker)
+        if self._members and not self._closing:
+            self._tick = self._loop.call_later(_TICK_SECONDS, self._housekeep)
+
+    def _check_memory(self, worker: Worker) -> None:
+        kib = resident_kib(worker.pid)
+        worker.peak_kib = max(worker.peak_kib, kib)
+        if kib > worker.memory_mb * 1024:
+            self._kills += 1
+            worker.kill(worker.out_of_memory(kib))

@@ -1,0 +1,51 @@
+'use strict';
+
+// Faults as the wire has them: what went wrong, for the function's owner.
+
+const path = require('node:path');
+const { BadResponse } = require('./responses.cjs');
+const { peakKib } = require('./memory.cjs');
+
+const MAX_STACK = 16 * 1024;
+const MAX_MESSAGE = 4 * 1024;
+const OURS = __dirname + path.sep;
+
+/** A module that has nothing to call. */
+class NoHandler extends Error {
+  constructor(message) {
+    super(message);
+    this.name = 'NoHandler';
+  }
+}
+
+/** Returns a fault as JSON; `root` is the folder that stacks are told relative to. */
+function describe(error, root, loading) {
+  const known = error instanceof BadResponse || error instanceof NoHandler;
+  let reason = loading ? 'load-failed' : 'exception';
+  if (error instanceof BadResponse) reason = 'bad-response';
+  if (error instanceof NoHandler) reason = 'no-handler';
+  const fault = { reason, name: 'Error', message: '', stack: '', memoryKib: peakKib() };
+  try {
+    if (error !== null && typeof error === 'object') {
+      fault.name = String(error.name ?? error.constructor?.name ?? 'Error');
+      fault.message = String(error.message ?? '').slice(0, MAX_MESSAGE);
+      if (!known) fault.stack = stackOf(error, root);
+      if (fault.message.startsWith(root)) fault.message = fault.message.slice(root.length + 1);
+    } else fault.message = String(error).slice(0, MAX_MESSAGE);
+  } catch (second) { // user code can fail in its getters too
+    fault.message = `An error that can't be shown: ${second.message}`;
+  }
+  return JSON.stringify(fault);
+}
+
+function stackOf(error, root) {
+  const lines = String(error.stack ?? '').split('\n')
+    .filter((line) => !line.includes(OURS) && !/\(?node:internal/.test(line));
+  let text = lines.join('\n').replaceAll(`file://${root}/`, '').replaceAll(`${root}/`, '');
+  if (error.cause !== undefined && error.cause !== null && typeof error.cause === 'object') {
+    text += `\nCaused by: ${stackOf(error.cause, root)}`;
+  }
+  return text.slice(0, MAX_STACK);
+}
+
+module.exports = { NoHandler, describe };

@@ -1,0 +1,102 @@
+"""What the suite over the sandbox's contract makes its functions and calls with."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cloudserve.core.models.function import Egress, Limits, Runtime
+from cloudserve.sandbox.abc import Answer, Call, Deployment, Sandbox
+
+_numbers = itertools.count(1)
+
+JSON = ((b"content-type", b"application/json"),)
+
+
+@dataclass
+class Functions:
+    """Writes functions into folders and calls them."""
+
+    root: Path
+    sandbox: Sandbox
+    deployments: list[Deployment] = field(default_factory=list)
+
+    def deploy(
+        self,
+        runtime: Runtime,
+        code: str,
+        *,
+        entry: str | None = None,
+        handler: str | None = None,
+        layer: Path | None = None,
+        environment: dict[str, str] | None = None,
+        function_id: str | None = None,
+        files: dict[str, str] | None = None,
+        **limits: Any,
+    ) -> Deployment:
+        """Returns the deployment of one file of code."""
+        number = next(_numbers)
+        folder = self.root / f"code{number}"
+        entry = entry or {"node": "index.cjs", "python": "main.py"}[runtime]
+        for name, content in {entry: code, **(files or {})}.items():
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content)
+        deployment = Deployment(
+            version_id=f"ver_{number}",
+            function_id=function_id or f"fun_{number}",
+            owner_id="own_1",
+            number=number,
+            runtime=runtime,
+            code=folder,
+            entry=entry,
+            handler=handler,
+            layer=layer,
+            limits=Limits(**limits),
+            egress=Egress(),
+            environment=environment or {},
+            function_name="thing",
+        )
+        self.deployments.append(deployment)
+        return deployment
+
+    async def call(self, deployment: Deployment, **parts: Any) -> Answer:
+        """Invokes it."""
+        return await self.sandbox.invoke(deployment, make_call(**parts))
+
+
+def make_call(
+    *,
+    method: str = "POST",
+    path: str = "/",
+    query: bytes = b"",
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+    body: bytes | AsyncIterator[bytes] = b"",
+) -> Call:
+    """Returns a call."""
+    return Call(
+        execution_id=f"exe_{next(_numbers)}",
+        method=method,
+        path=path,
+        query=query,
+        headers=headers,
+        body=body,
+        client="203.0.113.9",
+        base_url="http://127.0.0.1:7701/run/ann/thing",
+    )
+
+
+async def read(answer: Answer) -> bytes:
+    """Returns the whole body."""
+    if answer.body is not None:
+        return answer.body
+    return b"".join([part async for part in answer.parts()])
+
+
+async def until(condition: Any, seconds: float = 5) -> None:
+    """Waits until a condition holds."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what is waited for is another process's doing
+            await asyncio.sleep(0.01)
