@@ -64,6 +64,8 @@ class SpoolFile:
 
     def append(self, line: bytes) -> None:
         """Adds a line, which ends in a newline. Raises OSError; what was written of the line is then passed over."""
+        if self.closed:
+            raise OSError("the spool is closed")
         if self._torn:
             line = b"\n" + line
         written = 0

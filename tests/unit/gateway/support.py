@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import uvicorn
@@ -17,7 +18,7 @@ from cloudserve.core.auth.tokens import digest, hint, new_api_key
 from cloudserve.core.config import DataFolder, Settings
 from cloudserve.core.models.base import utc_now
 from cloudserve.core.models.execution import ExecutionLog, Usage
-from cloudserve.core.models.function import Cors, Function, Limits, Version, VersionSpec
+from cloudserve.core.models.function import Cors, Function, Version, VersionSpec
 from cloudserve.core.models.owner import ALL_SCOPES, ApiKey, Owner, Scope, Secret
 from cloudserve.core.objects.filesystem import FilesystemObjects
 from cloudserve.core.store.sqlite import SqliteStore
@@ -252,7 +253,16 @@ class Platform:
         return self.sandbox
 
 
-LIMITS = Limits()
+async def eventually(true: Callable[[], Any]) -> None:
+    """Returns when something has become true."""
+    while not true():  # noqa: ASYNC110 - polls what has no event
+        await asyncio.sleep(0.01)
+
+
+async def settled(platform: Platform) -> None:
+    """Returns when the gateway has seen every change there is."""
+    last = await platform.store.last_change()
+    await eventually(lambda: platform.gateway._feed._cursor >= last)
 
 
 @contextlib.asynccontextmanager
