@@ -111,7 +111,7 @@ class NodeDependencies:
             await asyncio.to_thread(shutil.rmtree, draft, ignore_errors=True)
 
     async def _npm(self, arguments: list[str], folder: Path) -> Finished:
-        return await run(["npm", *arguments], folder=folder, environment=environment(self._home))
+        return await run(["npm", *arguments], folder=folder, environment=environment(self._home), guarded=True)
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:

@@ -96,6 +96,7 @@ class PythonDependencies:
             [*_PIP, "install", "--only-binary", ":all:", *arguments],
             folder=folder,
             environment=environment(self._home),
+            guarded=True,
             on_line=show,
         )
 

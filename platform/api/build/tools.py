@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,19 @@ _KEPT: Final = frozenset(
 _KEPT_PREFIXES: Final = ("PIP_", "NPM_CONFIG_")
 _CHUNK_BYTES: Final = 64 * 1024
 _MAX_OUTPUT_BYTES: Final = 256 * 1024
+
+
+_GUARD: Final = (
+    (
+        sys.executable,
+        *("-I", "-S", "-c"),
+        # prctl(PR_SET_PDEATHSIG, SIGKILL), which survives exec; whoever lost its parent before that ends at once.
+        "import ctypes, os, sys; parent = int(sys.argv[1]); ctypes.CDLL(None).prctl(1, 9); "
+        "os.getppid() == parent or os._exit(1); os.execvp(sys.argv[2], sys.argv[2:])",
+    )
+    if sys.platform == "linux"
+    else ()
+)
 
 
 class Output:
@@ -102,10 +116,15 @@ async def run(
     *,
     folder: Path,
     environment: Mapping[str, str],
+    guarded: bool = False,
     on_line: Callable[[str], None] | None = None,
 ) -> Finished:
-    """Runs a tool to its end. A caller that is cancelled, or runs out of time, takes the whole process group along."""
+    """Runs a tool to its end. A caller that is cancelled, or runs out of time, takes the whole process group along.
+
+    A guarded tool also ends when this process is killed; that costs a few milliseconds, for tools that take seconds.
+    """
     process = await asyncio.create_subprocess_exec(
+        *([*_GUARD, str(os.getpid())] if guarded and _GUARD else ()),
         *arguments,
         cwd=folder,
         env=dict(environment),
