@@ -1,4 +1,4 @@
-"""A process that takes a deploy and is killed while it builds, with an npm that never ends: `python killed.py FOLDER`."""
+"""A process that takes a deploy, and is killed while an npm that never ends holds up its build."""
 
 import asyncio
 import sys

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
