@@ -1,6 +1,7 @@
 """The control plane as a service: made from its parts, started and closed with them."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from cloudserve.api.administrators import Administrators
@@ -19,6 +20,7 @@ from cloudserve.core.auth.sealing import Sealer
 from cloudserve.core.config import Settings
 from cloudserve.core.mail import Mailer
 from cloudserve.core.objects.abc import Objects
+from cloudserve.core.retention import Retention
 from cloudserve.core.store.abc import Store
 
 
@@ -63,13 +65,16 @@ class ApiService:
             sandbox_status=sandbox_status,
         )
         self.app = build_app(self.context)
+        self._retention = Retention(store, objects, keep=timedelta(days=settings.retention_days))
 
     async def start(self) -> None:
-        """Starts the build worker."""
+        """Starts the build worker and the sweeper."""
         await self.context.deployments.start()
+        await self._retention.start()
 
     async def close(self) -> None:
-        """Stops the build worker, and waits for what goes on in the background."""
+        """Stops the build worker and the sweeper, and waits for what goes on in the background."""
+        await self._retention.close()
         await self.context.deployments.close()
         await self.context.background.close()
         self.context.passwords.close()

@@ -9,7 +9,8 @@ layer still there (`stat`) is safe.
 """
 
 import asyncio
-from dataclasses import dataclass
+import contextlib
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -38,11 +39,21 @@ class Swept:
 class Retention:
     """Sweeps one platform. Records of calls are kept for `keep`, objects for `grace` after their last use."""
 
-    def __init__(self, store: Store, objects: Objects, *, keep: timedelta, grace: timedelta = GRACE) -> None:
+    def __init__(
+        self,
+        store: Store,
+        objects: Objects,
+        *,
+        keep: timedelta,
+        grace: timedelta = GRACE,
+        every: timedelta = INTERVAL,
+    ) -> None:
         self._store = store
         self._objects = objects
         self._keep = keep
         self._grace = grace
+        self._every = every
+        self._task: asyncio.Task[None] | None = None
 
     async def sweep(self, now: datetime | None = None) -> Swept:
         """Deletes what is too old at `now`. Raises `StoreError` or `ObjectsError`; the next sweep does the rest."""
@@ -54,16 +65,27 @@ class Retention:
             objects=await self._sweep_objects(now - self._grace),
         )
 
-    async def run(self, every: timedelta = INTERVAL) -> None:
-        """Sweeps now and from time to time, until it is cancelled. A sweep that fails is logged."""
+    async def start(self) -> None:
+        """Begins to sweep, now and from time to time. A sweep that fails is logged, and tried again the next time."""
+        self._task = asyncio.create_task(self._run(), name="retention")
+
+    async def close(self) -> None:
+        """Stops; what a sweep has not come to is left to the next one."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _run(self) -> None:
         while True:
             try:
                 swept = await self.sweep()
             except (StoreError, ObjectsError, OSError):
                 log.warning("a sweep has failed and will be tried again", exc_info=True)
             else:
-                log.info("swept", **{name: getattr(swept, name) for name in Swept.__slots__})
-            await asyncio.sleep(every.total_seconds())
+                log.info("swept", **asdict(swept))
+            await asyncio.sleep(self._every.total_seconds())
 
     async def _sweep_objects(self, before: datetime) -> int:
         # The list comes first: what is referred to after it was read is referred to by a version of a young object.

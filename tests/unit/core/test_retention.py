@@ -151,8 +151,7 @@ async def test_a_sweep_that_fails_is_tried_again(store: Store, objects: Filesyst
             swept.set()
             return await super().sweep(now)
 
-    task = asyncio.create_task(Flaky(store, objects, keep=KEEP).run(every=timedelta(milliseconds=1)))
+    retention = Flaky(store, objects, keep=KEEP, every=timedelta(milliseconds=1))
+    await retention.start()
     await swept.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await retention.close()
