@@ -38,22 +38,30 @@ class Administrators:
         self._known = first.id if first else None
         return first
 
-    async def make(self, *, name: str, full_name: str, email: str, password: str) -> tuple[Owner, str | None]:
-        """Returns the administrator, and its first key if it was made just now. Raises `Taken`."""
+    async def make(
+        self, *, name: str, full_name: str, email: str, password: str, api_key: str | None = None
+    ) -> tuple[Owner, bool, str | None]:
+        """Returns the administrator, whether it was made just now, and its first key if that was. Raises `Taken`.
+
+        What an earlier call was kept from by a crash is done now: an administrator without a key gets one. `api_key` is
+        the first key, if the caller has chosen it to know it whatever happens.
+        """
         async with self._making:
-            found = await self.find()
-            if found is not None:
-                return found, None
-            owner = Owner(
-                name=name,
-                full_name=full_name,
-                email=email,
-                password_hash=SecretStr(await self._passwords.hash(password)),
-                is_verified=True,
-                is_admin=True,
-            )
-            await self._store.owners.add(owner)
-            text = new_api_key()
+            owner = await self.find()
+            if owner is not None and await self._store.keys.default_of(owner.id) is not None:
+                return owner, False, None
+            created = owner is None
+            if owner is None:
+                owner = Owner(
+                    name=name,
+                    full_name=full_name,
+                    email=email,
+                    password_hash=SecretStr(await self._passwords.hash(password)),
+                    is_verified=True,
+                    is_admin=True,
+                )
+                await self._store.owners.add(owner)
+            text = api_key or new_api_key()
             await self._store.keys.replace_default(
                 ApiKey(
                     owner_id=owner.id,
@@ -64,7 +72,7 @@ class Administrators:
                     scopes=list(ALL_SCOPES),
                 )
             )
-            return owner, text
+            return owner, created, text
 
     async def key_changed(self, owner: Owner) -> bool:
         """Tells whether the key that came with the account is no longer the default one."""

@@ -64,7 +64,7 @@ def build_app(context: Context) -> FastAPI:
         ],
     )
     app.state.context = context
-    problems.install(app)
+    problems.install(app, ROUTERS)
     for router in ROUTERS:
         app.include_router(router)
     app.openapi = cache(lambda: document(app, ROUTERS, UPLOAD_MODELS))  # type: ignore[method-assign]

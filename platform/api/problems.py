@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -47,14 +48,19 @@ def too_many(wait_seconds: float) -> Problem:
     )
 
 
-def install(app: FastAPI) -> None:
-    """Makes an application answer problems alone, whatever went wrong but a fault of its own."""
+def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
+    """Makes an application of `routers` answer problems alone, whatever went wrong but a fault of its own."""
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+
+    async def answer(request: Request, error: Exception) -> Response:
+        problem = _problem_of(request, error)
+        if problem.status == 405:  # the framework names the methods of the first route at the address alone
+            here = [route.methods or () for route in routes if route.path_regex.match(request.url.path)]
+            problem.headers["Allow"] = ", ".join(sorted(set().union(*here)))
+        return render(problem, request_id_of(request.scope))
+
     for kind in (Problem, HTTPException, RequestValidationError, Unavailable, ObjectsUnavailable):
-        app.add_exception_handler(kind, _answer)
-
-
-async def _answer(request: Request, error: Exception) -> Response:
-    return render(_problem_of(request, error), request_id_of(request.scope))
+        app.add_exception_handler(kind, answer)
 
 
 def _problem_of(request: Request, error: Exception) -> Problem:

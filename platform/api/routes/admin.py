@@ -11,6 +11,7 @@ from cloudserve.api.openapi import problems
 from cloudserve.api.views import UserView
 from cloudserve.core.accounts import name_fault
 from cloudserve.core.auth.passwords import weakness
+from cloudserve.core.auth.tokens import KEY_PATTERN
 from cloudserve.core.errors import invalid, not_found
 from cloudserve.core.models.base import Timestamp
 from cloudserve.core.store.abc import Taken
@@ -25,6 +26,11 @@ class NewAdministrator(Body):
     user_name: str = Field(max_length=100)
     full_name: str = Field(max_length=100)
     password: Password
+    api_key: str | None = Field(
+        default=None,
+        pattern=KEY_PATTERN,
+        description="The first key, for a caller who must know it even if the answer is lost.",
+    )
 
 
 class MadeAdministrator(View):
@@ -75,12 +81,16 @@ async def make_administrator(body: NewAdministrator, context: Ctx) -> MadeAdmini
     if any(faults):
         raise invalid(*filter(None, faults))
     try:
-        owner, key = await context.administrators.make(
-            name=body.user_name, full_name=body.full_name, email=email, password=body.password
+        owner, created, key = await context.administrators.make(
+            name=body.user_name,
+            full_name=body.full_name,
+            email=email,
+            password=body.password,
+            api_key=body.api_key,
         )
     except Taken as taken:
         raise taken_problem(taken) from taken
-    return MadeAdministrator(user=UserView.of(owner), created=key is not None, api_key=key)
+    return MadeAdministrator(user=UserView.of(owner), created=created, api_key=key)
 
 
 @router.get("/administrator", dependencies=[Machine], summary="Show the first administrator")

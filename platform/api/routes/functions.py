@@ -73,7 +73,7 @@ async def deploy_function(request: Request, principal: Deployer, context: Ctx) -
         raise Problem(403, "This key is limited to some functions, so it can't make one.", reason="key-limited")
     asked = await read_deploy(request, context.settings)
     function, build = await context.deployments.deploy(principal.owner, asked, created_by=principal.id)
-    return Deployed(function=await view_of(context, principal.owner, function), build=BuildView.of(build))
+    return Deployed(function=await _fresh_view(context, principal, function.id), build=BuildView.of(build))
 
 
 @router.get("", summary="List functions")

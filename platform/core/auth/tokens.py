@@ -9,6 +9,7 @@ from typing import Final
 
 KEY_PREFIX: Final = "csk_"
 SESSION_PREFIX: Final = "css_"
+KEY_PATTERN: Final = "^csk_[A-Za-z0-9_-]{43}$"
 _BYTES: Final = 32
 _SHOWN: Final = 4
 

@@ -1,12 +1,27 @@
 """The control plane that most tests call, and the deployments alone."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.unit.api.build.deploying import Deploying, deploying
 from tests.unit.api.support import Platform, User, running
+
+
+@pytest.fixture(autouse=True)
+def quiet_log() -> Iterator[None]:
+    """Keeps the log's lines short, as the platform's own set-up does."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(),
+        ],
+    )
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -149,6 +149,7 @@ async def running(
         google=google,
     )
     platform = Platform(service, made, credentials, mailer)
+    await service.context.deployments._inbox.start()
     try:
         yield platform
     finally:

@@ -1,0 +1,63 @@
+"""What is told without a sign-in."""
+
+from pathlib import Path
+
+import pytest
+
+from cloudserve.core.objects.abc import ObjectsUnavailable
+from cloudserve.core.store.abc import Unavailable
+from tests.unit.api.support import Platform, User, running
+
+
+async def test_the_platform_tells_what_a_client_needs(platform: Platform) -> None:
+    """Before anyone signs in."""
+    answer = await platform.client(origin=None).get("/api/platform")
+    assert answer.json() == {
+        "version": "0.1.0",
+        "url": "http://localhost:7700",
+        "runUrl": "http://127.0.0.1:7701",
+        "signup": "open",
+        "mail": False,
+        "googleClientId": None,
+        "sandbox": {"walls": []},
+    }
+
+
+async def test_health_is_of_this_instance(platform: Platform) -> None:
+    """Its token tells it from whoever else has the port."""
+    assert (await platform.client(origin=None).get("/healthz")).json() == {"status": "ok", "instance": "this-one"}
+
+
+async def test_readiness_names_what_is_away(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store and the object store apart; health does not depend on them."""
+    http = platform.client(origin=None)
+    assert (await http.get("/readyz")).json() == {"status": "ready", "checks": {"store": "ok", "objects": "ok"}}
+
+    async def away() -> None:
+        raise ObjectsUnavailable("no such folder")
+
+    monkeypatch.setattr(platform.service.context.objects, "ping", away)
+    answer = await http.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "not-ready", "checks": {"store": "ok", "objects": "ObjectsUnavailable"}}
+    assert (await http.get("/healthz")).status_code == 200
+
+
+async def test_a_store_that_is_away_is_a_503(platform: Platform, ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the time after which to try again, and nothing of the error itself."""
+
+    async def away(owner_id: str) -> None:
+        raise Unavailable("secret details of the host")
+
+    monkeypatch.setattr(platform.store.functions, "list", away)
+    answer = await ada.http.get("/api/functions")
+    assert (answer.status_code, answer.json()["reason"], answer.headers["retry-after"]) == (503, "unavailable", "2")
+    assert "secret details" not in answer.text
+
+
+async def test_a_service_starts_and_stops(tmp_path: Path) -> None:
+    """With its build worker and its sweeps, and without leaving a task behind."""
+    async with running(tmp_path) as platform:
+        await platform.service.start()
+        assert (await platform.client().get("/healthz")).status_code == 200
+        await platform.service.close()
