@@ -155,6 +155,10 @@ class Builder:
         tree = InstalledTree(lock, modules)
         external = await asyncio.to_thread(tree.native)
         bundle = await bundle_node(program, folder=source, entry=entry, target=target, external=external)
+        if bundle.self_reading:
+            await asyncio.to_thread(shutil.rmtree, target)
+            external |= bundle.self_reading
+            bundle = await bundle_node(program, folder=source, entry=entry, target=target, external=external)
         return await self._node_layer(bundle, target, lock, tree)
 
     async def _node_layer(self, bundle: NodeBundle, target: Path, lock: str, tree: InstalledTree) -> _Made:

@@ -6,13 +6,16 @@ Node.js: one file with its source map, dependencies inlined. Python: the sources
 import asyncio
 import json
 import os
+import re
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from cloudserve.api.build import esbuild, imports_python
+from cloudserve.api.build.detect import LANGUAGES
 from cloudserve.api.build.failure import BuildFailed
 from cloudserve.api.build.imports_js import package_of
 from cloudserve.api.build.tools import run
@@ -25,6 +28,11 @@ _NEEDS_ESM: Final = (
 )
 _UNRESOLVED: Final = 'Could not resolve "'
 _MODULES: Final = "node_modules"
+_NO_ASSETS: Final = frozenset({*LANGUAGES, ".map"})
+_BUILD_FILE: Final = re.compile(
+    r"(package(-lock)?|npm-shrinkwrap|[jt]sconfig.*)\.json|yarn\.lock|pnpm-lock\.yaml|\.npmrc"
+)
+_OWN_PLACE: Final = (b"__dirname", b"__filename", b"import.meta.url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +58,14 @@ class SourceErrors(BuildFailed):
 
 @dataclass(frozen=True, slots=True)
 class NodeBundle:
-    """A finished bundle: the file to load, and the npm packages that it still imports when it runs."""
+    """A finished bundle: the file to load, and the npm packages that it still imports when it runs.
+
+    `self_reading` are packages that were inlined although they look for files beside their own, which are not there.
+    """
 
     entry: str
     packages: tuple[str, ...]
+    self_reading: frozenset[str]
 
 
 async def bundle_node(
@@ -68,9 +80,11 @@ async def bundle_node(
     """Bundles `entry` of `folder` into the new folder `target`. Raises `SourceErrors`.
 
     Packages are inlined from `folder/node_modules`, but those in `external`, those that can't be bundled, and with
-    `packages_external` all of them.
+    `packages_external` all of them. Files that are no code come along, so that the code may read them: then the bundle
+    lies where the entry lies.
     """
-    await asyncio.to_thread(target.mkdir)
+    assets = await asyncio.to_thread(_find_assets, folder)
+    place = target / PurePosixPath(entry).parent if assets else target
     form: esbuild.Format = "cjs"
     left_out = set(external)
     for _ in range(_MAX_ROUNDS):
@@ -79,7 +93,7 @@ async def bundle_node(
             program,
             folder=folder,
             entry=entry,
-            output=target / name,
+            output=place / name,
             format=form,
             external=sorted(left_out),
             packages_external=packages_external,
@@ -89,9 +103,10 @@ async def bundle_node(
             continue
         if not result.errors:
             _check_inputs(result, folder)
-            await asyncio.to_thread(_finish, target, name, folder)
+            await asyncio.to_thread(_finish, place / name, folder, target, assets)
             packages = {found for item in result.imports if (found := package_of(item.path)) is not None}
-            return NodeBundle(name, tuple(sorted(packages)))
+            self_reading = await asyncio.to_thread(_self_reading, folder, result.inputs)
+            return NodeBundle(str((place / name).relative_to(target)), tuple(sorted(packages)), self_reading)
         unbundled = _unbundled(result.errors)
         if unbundled is None or unbundled <= left_out:
             break
@@ -125,24 +140,53 @@ def _unbundled(errors: tuple[esbuild.Message, ...]) -> set[str] | None:
 def _check_inputs(result: esbuild.Result, folder: Path) -> None:
     """Refuses a bundle that took in a file from outside of the sources: those are the host's, not the user's."""
     for name in result.inputs:
-        if name.startswith("../") or Path(name).is_absolute():
+        if _is_outside(name):
             raise SourceErrors([Place(None, 0, 0, f"The sources import `{name}`, which is outside of them.")], folder)
 
 
-def _finish(target: Path, name: str, folder: Path) -> None:
-    """Leaves nothing but the bundle and its map, whose names are as if the bundle lay at the top of the sources."""
-    source_map = target / f"{name}.map"
-    for path in target.iterdir():
-        if path.name not in {name, source_map.name}:
+def _is_outside(name: str) -> bool:
+    return PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts
+
+
+def _find_assets(folder: Path) -> list[PurePosixPath]:
+    """Returns the files of the sources that are neither code nor say how to build it."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.suffix not in _NO_ASSETS)
+    names = (PurePosixPath(path.relative_to(folder)) for path in paths)
+    return sorted(name for name in names if name.parts[0] != _MODULES and not _BUILD_FILE.fullmatch(name.name))
+
+
+def _self_reading(folder: Path, inputs: Sequence[str]) -> frozenset[str]:
+    """Returns the packages with files in the bundle that speak of the place where they are."""
+    names: set[str] = set()
+    for name in inputs:
+        parts = name.split("/")
+        if parts[0] == _MODULES and any(word in (folder / name).read_bytes() for word in _OWN_PLACE):
+            package = package_of("/".join(parts[1:]))
+            names.update([package] if package is not None else [])
+    return frozenset(names)
+
+
+def _finish(bundle: Path, folder: Path, target: Path, assets: Sequence[PurePosixPath]) -> None:
+    """Puts the assets beside the bundle and its map, whose names are as if the bundle lay among the sources."""
+    source_map = bundle.with_name(f"{bundle.name}.map")
+    for path in bundle.parent.iterdir():
+        if path.name not in {bundle.name, source_map.name}:
             path.unlink()
+    for asset in assets:
+        (target / asset).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / asset, target / asset)
     document: dict[str, Any] = json.loads(source_map.read_bytes())
-    above = os.path.relpath(folder, source_map.parent)
-    document["sources"] = [name.removeprefix(f"{above}/") for name in document["sources"]]
+    here = os.path.relpath(bundle.parent, target)
+    document["sources"] = [
+        os.path.relpath(os.path.normpath(bundle.parent / name), folder / here) for name in document["sources"]
+    ]
     source_map.write_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
 
 
 def _place(message: esbuild.Message, folder: Path) -> Place:
     text = message.text
+    if message.file is not None and _is_outside(message.file):
+        return Place(None, 0, 0, f"`{message.file}` is outside of the sources.")
     if text.startswith(_UNRESOLVED):
         name = text.removeprefix(_UNRESOLVED).partition('"')[0]
         package = package_of(name)
@@ -160,9 +204,9 @@ def _place(message: esbuild.Message, folder: Path) -> Place:
 def _line(folder: Path, file: str, number: int) -> str | None:
     """Returns a line of the user's file; None for any other file."""
     path = folder / file
-    if ".." in Path(file).parts or Path(file).is_absolute() or not path.is_file():
+    if _is_outside(file) or not path.is_file():
         return None
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     return lines[number - 1] if 0 < number <= len(lines) else None
 
 

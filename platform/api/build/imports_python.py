@@ -8,6 +8,7 @@ library alone.
 import ast
 import json
 import sys
+import tokenize
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -107,7 +108,8 @@ def inspect(folder: Path, entry: str) -> Report:
 
 def _check(path: Path, name: str, trees: dict[Path, ast.Module]) -> SyntaxProblem | None:
     try:
-        tree = ast.parse(path.read_bytes(), name)
+        with tokenize.open(path) as file:  # decoded as Python does, so that columns count characters
+            tree = ast.parse(file.read(), name)
         compile(tree, name, "exec", dont_inherit=True)
     except SyntaxError as error:
         return SyntaxProblem(name, error.lineno or 1, error.offset or 1, error.msg)
