@@ -18,6 +18,7 @@ from cloudserve.sandbox.worker import Worker, WorkerLost
 MAX_WAITING: Final = 1000
 """Calls that may wait for one version; more would only time out in the queue."""
 
+_LEAST_PAUSE: Final = 0.02
 _FIRST_BACKOFF: Final = 0.25
 _LONGEST_BACKOFF: Final = 30.0
 
@@ -171,19 +172,30 @@ class Group:
             self.waiting.append(flight)
             self._grow(self)
             if self._queue_timer is None and self.waiting:
-                self._queue_timer = asyncio.get_running_loop().call_later(self._queue_seconds, self._look_at_first)
+                self._arm(self._queue_seconds)
 
-    def _look_at_first(self) -> None:
+    def _look_at_queue(self) -> None:
+        """Fails the calls that waited too long, but not those that a worker is being started for."""
         self._queue_timer = None
         now = time.monotonic()
-        while self.waiting:
-            flight = self.waiting[0]
+        to_be_served = self.starting * self.concurrency
+        next_due = now + self._queue_seconds
+        waiting, self.waiting = self.waiting, deque()
+        for flight in waiting:
+            if flight.future.done():
+                continue
             due = flight.queued + self._queue_seconds
-            if not flight.future.done() and due > now:
-                self._queue_timer = asyncio.get_running_loop().call_later(due - now, self._look_at_first)
-                return
-            self.waiting.popleft()
-            flight.fail(self._overloaded())
+            if len(self.waiting) < to_be_served or due > now:
+                self.waiting.append(flight)
+                if due > now:
+                    next_due = min(next_due, due)
+            else:
+                flight.fail(self._overloaded())
+        if self.waiting:
+            self._arm(max(next_due - now, _LEAST_PAUSE))
+
+    def _arm(self, seconds: float) -> None:
+        self._queue_timer = asyncio.get_running_loop().call_later(seconds, self._look_at_queue)
 
     def _overloaded(self) -> Failure:
         """Says whose bound it was that the call waited for: the function's own (429) or the host's (503)."""

@@ -37,12 +37,13 @@ class Zygote:
         self._on_lost = on_lost
         self._on_ended: dict[int, OnEnded] = {}
         self._on_spawned: dict[int, asyncio.Future[int]] = {}
+        self._ready: asyncio.Future[None] | None = None
         self._last_id = 0
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
-        """Starts the process."""
+        """Starts the process and waits until it can fork. Raises ConnectionResetError when it ends at once."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = await asyncio.to_thread(
@@ -56,7 +57,10 @@ class Zygote:
             )
         ours.setblocking(False)
         self._control = ours
-        asyncio.get_running_loop().add_reader(ours.fileno(), self._readable)
+        loop = asyncio.get_running_loop()
+        self._ready = loop.create_future()
+        loop.add_reader(ours.fileno(), self._readable)
+        await self._ready
 
     async def spawn(
         self, *, sock: int, output: int, cwd: Path, argv: list[str] | None, on_ended: OnEnded
@@ -66,8 +70,8 @@ class Zygote:
         worker_id = self._last_id
         self._send({"spawn": worker_id, "cwd": str(cwd), "argv": argv}, sock, output)
         self._on_ended[worker_id] = on_ended
-        future = self._on_spawned[worker_id] = asyncio.get_running_loop().create_future()
-        return worker_id, await future
+        spawned = self._on_spawned[worker_id] = asyncio.get_running_loop().create_future()
+        return worker_id, await spawned
 
     def kill(self, worker_id: int) -> None:
         """Ends a worker at once; nothing happens to one that has ended."""
@@ -106,7 +110,10 @@ class Zygote:
             self._take(orjson.loads(data))
 
     def _take(self, message: dict[str, int]) -> None:
-        if "spawned" in message:
+        if "ready" in message:
+            if self._ready is not None and not self._ready.done():
+                self._ready.set_result(None)
+        elif "spawned" in message:
             future = self._on_spawned.pop(message["spawned"])
             if not future.done():
                 future.set_result(message["pid"])
@@ -115,9 +122,12 @@ class Zygote:
 
     def _lost(self) -> None:
         self._disconnect()
-        for future in self._on_spawned.values():
-            if not future.done():
-                future.set_exception(ConnectionResetError("The zygote ended."))
+        ended_early = ConnectionResetError("the zygote has ended")
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(ended_early)
+        for spawned in self._on_spawned.values():
+            if not spawned.done():
+                spawned.set_exception(ended_early)
         self._on_spawned.clear()
         ended, self._on_ended = self._on_ended, {}
         for callback in ended.values():

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,3 +101,48 @@ async def until(condition: Any, seconds: float = 5) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - what is waited for is another process's doing
             await asyncio.sleep(0.01)
+
+
+def descriptors() -> set[str]:
+    """Returns the descriptors that this process has open."""
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+def children() -> list[int]:
+    """Returns the processes below this one."""
+    parents = {int(stat[0]): int(stat[1]) for stat in _stats()}
+    found = [os.getpid()]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return sorted(found[1:])
+
+
+def processes(command: str) -> list[int]:
+    """Returns the processes whose command line, with NULs, begins so."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                if (folder / "cmdline").read_text().startswith(command):
+                    found.append(int(folder.name))
+            except OSError:
+                continue
+    return found
+
+
+def is_zombie(pid: int) -> bool:
+    """Tells whether a process has ended and only waits to be collected."""
+    return any(int(stat[0]) == pid and stat[2] == "Z" for stat in _stats())
+
+
+def _stats() -> list[tuple[str, str, str]]:
+    """Returns pid, parent and state of every process."""
+    stats = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            except OSError:
+                continue
+            stats.append((folder.name, parent, state))
+    return stats

@@ -5,6 +5,7 @@ It holds no secret and no connection but its control socket (SOCK_SEQPACKET), ov
     host   -> {"spawn": id, "cwd": folder, "argv": null or [...]}   with two descriptors: the worker's socket and output
     host   -> {"kill": id}                                          SIGKILL for the worker and its process group
     host   -> {"limit": id, "data": bytes}                          RLIMIT_DATA of a worker that can't set it itself
+    zygote -> {"ready": 1}                                          everything is loaded
     zygote -> {"spawned": id, "pid": pid}
     zygote -> {"ended": id, "status": exit code, or minus the signal}
 
@@ -79,6 +80,7 @@ class _Zygote:
         gc.collect()
         gc.disable()
         gc.freeze()
+        self._tell({"ready": 1})
         while True:
             ready = {fd for fd, _ in poll.poll()}
             if wake_read in ready:
