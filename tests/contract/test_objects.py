@@ -85,7 +85,22 @@ async def test_objects_are_listed_by_prefix(objects: Objects) -> None:
     keys = {"f1/src/1/s", "f1/src/12/s", "f1/bundle/1/b", "f2/src/1/s", "f10/src/1/s", "deps/x/l", "top"}
     for key in keys:
         await objects.put(key, key.encode())
-    for prefix in ("", "f1", "f1/", "f1/src/1", "f1/src/1/", "f1/src/1/s", "f", "deps/x/l", "none/", "top", "top/"):
+    for prefix in (
+        "",
+        "f1",
+        "f1/",
+        "f1/src/1",
+        "f1/src/1/",
+        "f1/src/1/s",
+        "f",
+        "deps/x/l",
+        "none/",
+        "top",
+        "top/",
+        "../",
+        "/",
+        "f1//",
+    ):
         found = [info async for info in objects.list(prefix)]
         assert {info.key for info in found} == {key for key in keys if key.startswith(prefix)}
         assert all((info.sha256, info.size) == (_hash(info.key.encode()), len(info.key)) for info in found)

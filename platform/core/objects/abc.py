@@ -24,7 +24,7 @@ class Missing(ObjectsError):  # noqa: N818 - reads as what happened
 
 
 class Corrupt(ObjectsError):  # noqa: N818 - reads as what happened
-    """The content does not match its hash."""
+    """The content does not match its hash, or is not what it should be."""
 
 
 class ObjectsUnavailable(ObjectsError):  # noqa: N818 - reads as what happened

@@ -11,17 +11,19 @@ import re
 import shutil
 import time
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from cloudserve.core.ids import new_id
-from cloudserve.core.objects.abc import Objects
-from cloudserve.core.trees import unpack_tree
+from cloudserve.core.objects.abc import Corrupt, Objects, ObjectsUnavailable
+from cloudserve.core.trees import BadTree, unpack_tree
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _DRAFT: Final = "."
 _ABANDONED_SECONDS: Final = 3600
+_BLOCK: Final = 512  # bytes, whatever the file system's own block size (stat(2))
 
 
 class TreeCache:
@@ -36,16 +38,16 @@ class TreeCache:
     async def get(self, key: str, sha256: str) -> Path:
         """Returns the folder of an object's tree; nobody may change what is in it.
 
-        It stays until an eviction that does not keep `sha256`. Raises `Missing`, `Corrupt`, `ObjectsUnavailable` or
-        `BadTree`; nothing of a failure stays, so that the next call tries again.
+        It stays until an eviction that does not keep `sha256`. Raises `Missing`, `Corrupt` (also for what can't be
+        unpacked safely) or `ObjectsUnavailable`; nothing of a failure stays, so that the next call tries again.
         """
         if not _HASH.fullmatch(sha256):
             raise ValueError(f"not a SHA-256 in hex: {sha256!r}")
         folder = self._trees / sha256
         try:
             os.utime(folder)  # tells when it was used last
-        except FileNotFoundError:
-            pass
+        except OSError:
+            pass  # not there, or not to be had, which `_make` will tell
         else:
             return folder
         task = self._under_way.get(sha256)
@@ -67,15 +69,19 @@ class TreeCache:
         await asyncio.to_thread(self._shrink, max_bytes, frozenset(keep))
 
     async def _make(self, key: str, sha256: str, folder: Path) -> Path:
-        await asyncio.to_thread(self._trees.mkdir, mode=0o755, parents=True, exist_ok=True)
         archive = self._trees / f"{_DRAFT}{sha256}.{new_id()}.tar.gz"
         try:
+            await asyncio.to_thread(self._trees.mkdir, mode=0o755, parents=True, exist_ok=True)
             await self._objects.fetch(key, archive, sha256=sha256)
-            await asyncio.to_thread(unpack_tree, archive, folder)
-        except FileExistsError:
-            pass  # another process was first, and its tree is as good
+            with suppress(FileExistsError):  # another process was first, and its tree is as good
+                await asyncio.to_thread(unpack_tree, archive, folder)
+        except BadTree as error:
+            raise Corrupt(f"the object {key} can't be unpacked: {error}") from error
+        except OSError as error:
+            raise ObjectsUnavailable(f"the object {key} can't be unpacked: {error.strerror}") from error
         finally:
-            archive.unlink(missing_ok=True)
+            with suppress(OSError):  # what stays is swept later
+                archive.unlink()
         return folder
 
     def _ended(self, sha256: str, task: asyncio.Task[Path]) -> None:
@@ -98,7 +104,8 @@ class TreeCache:
             if tree.name not in keep:
                 # Out of sight first: a tree is there whole or not at all.
                 grave = tree.with_name(f"{_DRAFT}{tree.name}.{new_id()}")
-                tree.rename(grave)
+                with suppress(FileNotFoundError):  # another process is evicting too
+                    tree.rename(grave)
                 _remove([grave])
                 excess -= sizes[tree]
 
@@ -130,8 +137,9 @@ def _used(path: Path) -> float:
 
 
 def _size(tree: Path) -> int:
-    return sum(
-        Path(root, name).lstat().st_blocks * 512
-        for root, folders, files in os.walk(tree)
-        for name in (*folders, *files)
-    )
+    size = 0
+    for root, folders, files in os.walk(tree):
+        for name in (*folders, *files):
+            with suppress(FileNotFoundError):  # another process is evicting it
+                size += Path(root, name).lstat().st_blocks * _BLOCK
+    return size

@@ -10,14 +10,17 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, ParamSpec, TypeVar
 
 from cloudserve.core.ids import new_id
 from cloudserve.core.objects.abc import Corrupt, Missing, ObjectInfo, Objects, ObjectsUnavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _KEY: Final = re.compile(r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)*")
 _MARK: Final = "@"
@@ -34,39 +37,40 @@ class FilesystemObjects(Objects):
         self._drafts = root / f"{_MARK}drafts"
 
     async def open(self) -> None:
-        await asyncio.to_thread(self._open)
+        await _on_thread(self._open)
 
     async def close(self) -> None:
         """Has nothing to close."""
 
     async def ping(self) -> None:
         try:
-            await asyncio.to_thread(self._try_out)
-        except OSError as error:
-            raise ObjectsUnavailable(f"the objects' folder can't be used: {error.strerror}") from error
+            await _on_thread(self._try_out)
+        except FileNotFoundError as error:
+            raise ObjectsUnavailable("the objects' folder is not there") from error
 
     async def put(self, key: str, content: bytes | Path) -> ObjectInfo:
-        return await asyncio.to_thread(self._put, key, self._file(key), content)
+        return await _on_thread(self._put, key, self._file(key), content)
 
     async def read(self, key: str) -> bytes:
-        return await asyncio.to_thread(self._read, key, self._file(key))
+        return await _on_thread(self._read, key, self._file(key))
 
     async def fetch(self, key: str, target: Path, *, sha256: str | None = None) -> ObjectInfo:
-        return await asyncio.to_thread(self._fetch, key, self._file(key), target, sha256)
+        return await _on_thread(self._fetch, key, self._file(key), target, sha256)
 
     async def stat(self, key: str) -> ObjectInfo | None:
-        return await asyncio.to_thread(_info, key, self._file(key))
+        return await _on_thread(_info, key, self._file(key))
 
     async def touch(self, key: str) -> bool:
-        return await asyncio.to_thread(_touch, self._file(key))
+        return await _on_thread(_touch, self._file(key))
 
     async def delete(self, key: str) -> bool:
-        return await asyncio.to_thread(_delete, self._file(key), self._root)
+        return await _on_thread(_delete, self._file(key), self._root)
 
     async def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
-        folders = [self._root / prefix.rpartition("/")[0]]
+        start = prefix.rpartition("/")[0]
+        folders = [self._root / start] if not start or _KEY.fullmatch(start) else []
         while folders:
-            found, below = await asyncio.to_thread(_scan, self._root, folders.pop(), prefix)
+            found, below = await _on_thread(_scan, self._root, folders.pop(), prefix)
             folders += below
             for info in found:
                 yield info
@@ -88,8 +92,8 @@ class FilesystemObjects(Objects):
                     draft.unlink()
 
     def _try_out(self) -> None:
-        with self._draft() as (path, _):
-            path.stat()
+        with self._draft() as (_, draft):
+            draft.write(b"x")
 
     def _put(self, key: str, file: Path, content: bytes | Path) -> ObjectInfo:
         with self._draft() as (path, draft):
@@ -116,7 +120,8 @@ class FilesystemObjects(Objects):
             except FileNotFoundError:  # a `delete` has taken the empty folder away in between
                 if last:
                     raise
-        _sync_folder(file.parent)
+        with suppress(FileNotFoundError):  # or has taken the object away already
+            _sync_folder(file.parent)
 
     def _read(self, key: str, file: Path) -> bytes:
         with _opened(key, file) as source:
@@ -154,6 +159,16 @@ class FilesystemObjects(Objects):
                 yield path, draft
         finally:
             path.unlink(missing_ok=True)
+
+
+async def _on_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs `work` beside the event loop; a disk that is full or broken makes objects unavailable."""
+    try:
+        return await asyncio.to_thread(work, *args, **kwargs)
+    except (FileExistsError, FileNotFoundError):
+        raise  # of a path that the caller gave
+    except OSError as error:
+        raise ObjectsUnavailable(f"the objects' folder can't be used: {error.strerror}") from error
 
 
 def _scan(root: Path, folder: Path, prefix: str) -> tuple[list[ObjectInfo], list[Path]]:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cloudserve.core.objects.abc import Corrupt, Missing, ObjectInfo
+from cloudserve.core.objects.abc import Corrupt, Missing, ObjectInfo, ObjectsUnavailable
 from cloudserve.core.objects.cache import TreeCache
 from cloudserve.core.objects.filesystem import FilesystemObjects
-from cloudserve.core.trees import BadTree, pack_tree
+from cloudserve.core.trees import pack_tree
 
 
 class CountedObjects(FilesystemObjects):
@@ -106,9 +106,17 @@ async def test_an_object_that_is_no_archive_is_refused(
 ) -> None:
     """Also when its hash is right."""
     info = await objects.put("x", b"no archive")
-    with pytest.raises(BadTree):
+    with pytest.raises(Corrupt, match="can't be unpacked"):
         await cache.get("x", info.sha256)
     assert _trees(tmp_path) == set()
+
+
+async def test_a_disk_that_takes_no_tree_makes_it_unavailable(tmp_path: Path, objects: CountedObjects) -> None:
+    """A file stands where the cache should be."""
+    (tmp_path / "cache").touch()
+    key, sha256 = await _put(objects, tmp_path, "a")
+    with pytest.raises(ObjectsUnavailable):
+        await TreeCache(tmp_path / "cache", objects).get(key, sha256)
 
 
 async def test_a_missing_object_and_a_bad_hash_are_told_apart(cache: TreeCache) -> None:

@@ -1,6 +1,7 @@
 """What is particular to objects in a folder; what holds for all is in `tests/contract/test_objects.py`."""
 
 import os
+import resource
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -68,3 +69,17 @@ async def test_a_folder_that_has_gone_is_unavailable(tmp_path: Path, objects: Fi
         await objects.ping()
     await objects.open()
     await objects.ping()
+
+
+async def test_a_disk_that_takes_no_more_makes_objects_unavailable(tmp_path: Path, objects: FilesystemObjects) -> None:
+    """What was there stays, no draft is left, and there is still reading."""
+    await objects.put("a/b", b"content")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(ObjectsUnavailable, match="can't be used"):
+            await objects.put("a/b", b"x" * 200_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert await objects.read("a/b") == b"content"
+    assert list((tmp_path / "objects" / "@drafts").iterdir()) == []
