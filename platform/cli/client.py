@@ -42,7 +42,7 @@ class ApiError(CommandError):
         if tail:
             lines.append(f"({', '.join(tail)})")
         if status == 401 and reason != "wrong-credentials":
-            lines.append("Sign in with `cloudserve login`, or set CLOUDSERVE_API_KEY.")
+            lines.append("Sign in with `./cloudserve login`, or set CLOUDSERVE_API_KEY.")
         details = {k: v for k, v in problem.items() if k not in {"message", "reason", "detail", "title", "type"}}
         super().__init__("\n".join(lines), reason=reason, details={"status": status, **details})
         self.status = status
@@ -168,8 +168,8 @@ def connect(url: str | None) -> Client:
     known = profile.load(url)
     if known is None and url is None:
         raise CommandError(
-            "You aren't signed in to a platform. Start one here with `cloudserve up`, or sign in to a running one "
-            "with `cloudserve login --url URL`.",
+            "You aren't signed in to a platform. Start one here with `./cloudserve up`, or sign in to a running one "
+            "with `./cloudserve login --url URL`.",
             reason="not-signed-in",
         )
     if known is None:
@@ -181,7 +181,7 @@ def connect(url: str | None) -> Client:
 
 def unreachable(url: str) -> CommandError:
     """Returns the error for a platform that nothing listens for."""
-    remedy = "Start it with `cloudserve up`." if _is_loopback(url) else "Check the URL, and that it is up."
+    remedy = "Start it with `./cloudserve up`." if _is_loopback(url) else "Check the URL, and that it is up."
     return CommandError(f"The platform at {url} isn't running. {remedy}", reason="unreachable")
 
 

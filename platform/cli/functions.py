@@ -32,7 +32,7 @@ def the_function(client: Client, name: str) -> dict[str, Any]:
     found = find_function(client, name)
     if found is None:
         raise CommandError(
-            f"There is no function {name!r}. `cloudserve functions` lists yours.", reason="not-found", exit_code=1
+            f"There is no function {name!r}. `./cloudserve functions` lists yours.", reason="not-found", exit_code=1
         )
     return found
 

@@ -116,5 +116,5 @@ def _egress(values: list[str]) -> dict[str, Any]:
 
 
 def _curl(function: dict[str, Any]) -> str:
-    key = "" if function["auth"] == "public" else '-H "api-key: $(cloudserve key show)" '
+    key = "" if function["auth"] == "public" else '-H "api-key: $(./cloudserve key show)" '
     return f"curl {key}{function['endpoint']}"

@@ -26,4 +26,4 @@ def functions(url: UrlOption = None, as_json: JsonOption = False) -> None:
         for function in found
     ]
     shown = table(("NAME", "STATUS", "LIVE", "AUTH", "CALLS", "ERRORS", "ENDPOINT"), rows)
-    out.result({"functions": found}, shown if rows else "No functions yet. Deploy one with `cloudserve deploy PATH`.")
+    out.result({"functions": found}, shown if rows else "No functions yet. Deploy one with `./cloudserve deploy PATH`.")

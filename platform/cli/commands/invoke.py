@@ -65,7 +65,7 @@ def invoke(
                 sys.stdout.buffer.flush()
         if response.is_error:
             raise CommandError(
-                f"{name} answered with status {response.status_code}. `cloudserve logs {name}` shows what it printed.",
+                f"{name} answered with status {response.status_code}. See what it printed: `./cloudserve logs {name}`.",
                 reason="error-answer",
                 details={"status": response.status_code},
             )

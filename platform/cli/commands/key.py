@@ -24,7 +24,7 @@ def show(url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Print the key that this machine signs in with."""
     with connect(url) as client:
         if client.api_key is None:
-            raise CommandError("This machine has no key for it. Sign in with `cloudserve login`.", reason="no-key")
+            raise CommandError("This machine has no key for it. Sign in with `./cloudserve login`.", reason="no-key")
         Output(as_json).result({"apiKey": client.api_key, "url": client.url}, client.api_key)
 
 
@@ -70,7 +70,7 @@ def create(
 
 @app.command(epilog="Example: cloudserve key delete 01k9xr3m5t0000000000000000 --yes")
 def delete(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id; `cloudserve key list` shows it.")],
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id; `./cloudserve key list` shows it.")],
     yes: YesOption = False,
     url: UrlOption = None,
     as_json: JsonOption = False,

@@ -15,6 +15,7 @@ from cloudserve.cli.output import CommandError, JsonOption, Output, write_json
 app = new_app()
 
 _POLL_SECONDS: Final = 1.0
+_WINDOW: Final = 200
 _STATUS_COLOURS: Final = {"success": "green", "error": "red", "timeout": "yellow"}
 
 
@@ -37,7 +38,9 @@ def logs(
     out = Output(as_json)
     with connect(url) as client:
         function = the_function(client, name)
-        found = client.get(f"/api/logs/{function['_id']}", limit=limit, status=status)["logs"]
+        asked = max(limit, _WINDOW) if follow else limit
+        recent = _newest(client, function["_id"], status, asked)
+        found = recent[:limit]
         if as_json and not follow:
             out.result({"logs": found}, "")
             return
@@ -47,25 +50,38 @@ def logs(
             _show(out, entry)
         if follow:
             try:
-                for entry in _coming(client, function["_id"], found[0]["_id"] if found else None, status):
+                for entry in _coming(client, function["_id"], status, known=recent):
                     _show(out, entry)
             except KeyboardInterrupt:
                 raise typer.Exit(0) from None
 
 
-def _coming(client: Client, function_id: str, last: str | None, status: str | None) -> Iterator[dict[str, Any]]:
-    """Yields calls as they are recorded; a platform that restarts is waited for."""
+def _newest(client: Client, function_id: str, status: str | None, limit: int) -> list[dict[str, Any]]:
+    return list(client.get(f"/api/logs/{function_id}", limit=limit, status=status)["logs"])
+
+
+def _coming(
+    client: Client, function_id: str, status: str | None, *, known: list[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """Yields calls as they are recorded; a platform that restarts is waited for.
+
+    Calls sort by when they began and are recorded when they end, so that a slow one comes in among older ones. What is
+    new is therefore told by what was seen in the last `_WINDOW` calls, not by the newest id.
+    """
+    seen = {entry["_id"] for entry in known}
+    oldest = known[-1]["_id"] if len(known) >= _WINDOW else ""
     while True:
         time.sleep(_POLL_SECONDS)
         try:
-            fresh = client.get(f"/api/logs/{function_id}", after=last, status=status, limit=1000)["logs"]
+            recent = _newest(client, function_id, status, _WINDOW)
         except CommandError as error:
             if error.reason not in {"unreachable", "connection-lost"}:
                 raise
             continue
-        yield from reversed(fresh)
-        if fresh:
-            last = fresh[0]["_id"]
+        yield from (entry for entry in reversed(recent) if entry["_id"] not in seen and entry["_id"] > oldest)
+        if recent:
+            seen = {entry["_id"] for entry in recent}
+            oldest = recent[-1]["_id"] if len(recent) >= _WINDOW else oldest
 
 
 def _show(out: Output, entry: dict[str, Any]) -> None:

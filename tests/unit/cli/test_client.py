@@ -64,7 +64,7 @@ def test_a_platform_that_is_down_is_told_with_the_command_to_start_it() -> None:
         port = listener.getsockname()[1]
     with (
         Client(f"http://127.0.0.1:{port}") as client,
-        pytest.raises(CommandError, match=r"isn't running\. Start it with `cloudserve up`") as caught,
+        pytest.raises(CommandError, match=r"isn't running\. Start it with `./cloudserve up`") as caught,
     ):
         client.get("/api/functions")
     assert caught.value.reason == "unreachable"

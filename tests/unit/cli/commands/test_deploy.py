@@ -61,7 +61,7 @@ def test_the_endpoint_is_all_there_is_on_standard_output(run: Run, signed_in: Sc
     result = run("deploy", str(source))
     assert result.stdout == HELLO["endpoint"] + "\n"
     assert "one\ntwo\n" in result.stderr
-    assert f'curl -H "api-key: $(cloudserve key show)" {HELLO["endpoint"]}' in result.stderr
+    assert f'curl -H "api-key: $(./cloudserve key show)" {HELLO["endpoint"]}' in result.stderr
     assert "csk_" not in result.output
 
 
