@@ -57,3 +57,14 @@ def positional_names(function: Any) -> list[str] | None:
     except (TypeError, ValueError):
         return None
     return [item.name for item in parameters if item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD)]
+
+
+def accepts(function: Any, count: int) -> bool:
+    """Tells whether it can be called with so many arguments; yes, where that can't be told."""
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True

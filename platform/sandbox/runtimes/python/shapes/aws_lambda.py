@@ -15,7 +15,7 @@ from cloudserve.sandbox.runtimes.python.bodies import is_text
 from cloudserve.sandbox.runtimes.python.context import make_headers
 from cloudserve.sandbox.runtimes.python.request import Request
 from cloudserve.sandbox.runtimes.python.responses import JSON_TYPE, Response, from_parts, to_json
-from cloudserve.sandbox.runtimes.python.shapes.abc import Facts, Handler, is_async, positional_names
+from cloudserve.sandbox.runtimes.python.shapes.abc import Facts, Handler, accepts, is_async, positional_names
 
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -48,8 +48,14 @@ def find(module: ModuleType, export: str | None, facts: Facts, *, asked: bool) -
     if not callable(function) or not (asked or name == "lambda_handler" or _looks_like_lambda(function)):
         return None
 
-    def call(request: Request) -> Any:
-        return function(make_event(request), LambdaContext(request, facts))
+    if accepts(function, 2):
+
+        def call(request: Request) -> Any:
+            return function(make_event(request), LambdaContext(request, facts))
+    else:
+
+        def call(request: Request) -> Any:
+            return function(make_event(request))
 
     return Handler(call, respond, is_async(function))
 
