@@ -51,7 +51,7 @@ def name_fault(name: str, *, field: str = "userName", reserved: bool = True) -> 
 def suggested_name(email: str) -> str:
     """Returns a valid name that resembles a mail address; whether it is free is another question."""
     name = re.sub(r"[^a-z0-9]+", "-", email.partition("@")[0].lower()).strip("-")[: MAX_NAME - 6].strip("-")
-    return name if name_fault(name) is None else f"user-{name}".strip("-")
+    return name if name_fault(name) is None else f"user-{name or 'new'}"
 
 
 def normal_email(text: str) -> str | None:

@@ -64,7 +64,7 @@ class Change(Redeploy):
     "/deploy",
     status_code=202,
     summary="Deploy a new function",
-    responses=problems(409, 413),
+    responses=problems(413),
     openapi_extra=upload_body(Deploy, DeployOptions),
 )
 async def deploy_function(request: Request, principal: Deployer, context: Ctx) -> Deployed:
@@ -99,7 +99,7 @@ async def show_function(function_id: FunctionId, principal: Reader, context: Ctx
     return OneFunction(function=FunctionDetail.model_validate(values))
 
 
-@router.put("/{functionId}", summary="Change a function", responses=problems(409))
+@router.put("/{functionId}", summary="Change a function")
 async def change_function(function_id: FunctionId, body: Change, principal: Deployer, context: Ctx) -> Changed:
     """Changes what the body names. Pausing and access rules hold at once; all else is built as a new version."""
     function = await owned_function(context, principal, function_id)
@@ -134,7 +134,7 @@ async def delete_function(function_id: FunctionId, principal: Deployer, context:
     "/{functionId}/redeploy",
     status_code=202,
     summary="Deploy a new version",
-    responses=problems(409, 413),
+    responses=problems(413),
     openapi_extra=upload_body(Redeploy, Options, required=False),
 )
 async def redeploy_function(function_id: FunctionId, request: Request, principal: Deployer, context: Ctx) -> Deployed:

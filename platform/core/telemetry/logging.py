@@ -4,6 +4,7 @@ Values under names that hold credentials are replaced, and so is anything in a t
 session token or an authorization header. Records of the standard library's `logging` come out in the same form.
 """
 
+import json
 import logging
 import re
 import sys
@@ -71,4 +72,7 @@ def _redacted(name: str, value: Any) -> Any:
 
 
 def _line(event: Any, **_: Any) -> str:
-    return orjson.dumps(event, default=str).decode()
+    try:
+        return orjson.dumps(event, default=str).decode()
+    except orjson.JSONEncodeError:  # text that is no valid Unicode, such as a path of the disk
+        return json.dumps(event, default=str)

@@ -123,7 +123,7 @@ async def test_a_name_is_used_once(platform: Platform, ada: User) -> None:
     """By one owner; another may have a function of that name."""
     await ada.http.post("/api/functions/deploy", json=HELLO)
     answer = await ada.http.post("/api/functions/deploy", json=HELLO)
-    assert (answer.status_code, answer.json()["reason"]) == (409, "name-taken")
+    assert (answer.status_code, answer.json()["reason"]) == (422, "name-taken")
     bob = await platform.signed_up("bob")
     assert (await bob.http.post("/api/functions/deploy", json=HELLO)).status_code == 202
 
