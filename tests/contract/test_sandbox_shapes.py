@@ -224,9 +224,9 @@ async def test_an_es_module_is_loaded(functions: Functions) -> None:
 
 
 LAMBDA = {
-    "python": "def lambda_handler(event, context):\n    return {'event': event,\n"(
-        "node", "module.exports = () => require('stream').Readable.from([Buffer.from('{\"plain\":1}')]);"
-    ),
+    "python": "def lambda_handler(event, context):\n    return {'event': event,\n"
+    "            'left': context.get_remaining_time_in_millis(),\n"
+    "            'id': context.aws_request_id, 'name': context.function_name}\n",
     "node": "exports.handler = async (event, context) => ({ event, left: context.getRemainingTimeInMillis(),\n"
     "id: context.awsRequestId, name: context.functionName });",
 }
