@@ -4,11 +4,14 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from cloudserve.cli import pulumi_cli
 
 CHECKOUT = Path(__file__).parents[2]
 FUNCTIONS = Path(__file__).parent / "functions"
@@ -31,6 +34,8 @@ class Machine:
         self.home = home
         self.stack = stack
         self.stack_file = CHECKOUT / "infra" / "stacks" / f"Pulumi.{stack}.yaml"
+        # The engine is this user's: to build one takes minutes. `up` gets its own where there is none.
+        engine = pulumi_cli.obtain(lambda text: print(text, file=sys.stderr))
         caches = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         kept = {
             name: value
@@ -39,6 +44,7 @@ class Machine:
         }
         self.environment = {
             **kept,
+            "PATH": f"{engine.folder}{os.pathsep}{kept['PATH']}",
             "HOME": str(home),
             "XDG_CONFIG_HOME": str(home / ".config"),
             "XDG_DATA_HOME": str(home / ".local" / "share"),

@@ -58,7 +58,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
     home = tmp_path_factory.mktemp("home")
     machine = Machine(home, f"walk{psutil.Process().pid}")
     port, run_port = free_ports(2)
-    machine.configure(target="local", port=str(port), runPort=str(run_port), signup="open")
+    machine.configure(target="local", port=port, runPort=run_port, signup="open")
     yield Walk(machine, port, run_port)
     for process in machine.processes():
         process.kill()
@@ -82,9 +82,9 @@ def test_up_starts_a_platform_and_tells_where_it_is(walk: Walk) -> None:
     """From nothing, with one command that asks nothing; outputs print just their value."""
     done = walk.machine.cloudserve("up", walk.machine.stack)
     assert walk.url in done.stdout + done.stderr
-    assert walk.machine.cloudserve("output", "url").stdout == walk.url + "\n"
-    assert walk.machine.cloudserve("output", "runUrl").stdout == walk.run_url + "\n"
-    assert walk.machine.cloudserve("output", "adminApiKey").stdout.startswith("csk_")
+    assert _output(walk, "url") == walk.url
+    assert _output(walk, "runUrl") == walk.run_url
+    assert _output(walk, "adminApiKey").startswith("csk_")
 
 
 def test_after_up_this_machine_is_signed_in_as_the_administrator(walk: Walk) -> None:
@@ -228,13 +228,17 @@ def test_the_next_up_gives_back_users_keys_and_functions(walk: Walk) -> None:
 
 def test_with_keep_data_false_nothing_is_left(walk: Walk) -> None:
     """Neither data nor process; and the checkout is as it was."""
-    walk.machine.configure(keepData="false")
+    walk.machine.configure(keepData=False)
     walk.machine.cloudserve("up", walk.machine.stack)
     walk.machine.cloudserve("down", walk.machine.stack, "--yes")
     assert not walk.machine.data.exists()
     assert walk.machine.processes() == []
     ignored = walk.machine.stack_file.relative_to(CHECKOUT)
     assert str(ignored) not in walk.machine.run(["git", "-C", str(CHECKOUT), "status", "--porcelain"]).stdout
+
+
+def _output(walk: Walk, name: str) -> str:
+    return walk.machine.cloudserve("output", name, "--stack", walk.machine.stack).stdout.removesuffix("\n")
 
 
 def _servers(walk: Walk) -> list[psutil.Process]:
