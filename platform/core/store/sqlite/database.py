@@ -3,11 +3,11 @@
 A piece of work is a plain function of a connection and runs whole on one thread, so that a cancelled caller can't
 leave a transaction half done, and a transaction costs one hop between threads however many statements it has.
 
-- All writes of a process go through one connection, one after the other, each in a transaction of its own. Other
+- All writes of a process go through one connection, one after the other, each all or nothing (`writer`). Other
   processes are waited for, up to `BUSY_SECONDS`.
 - Reads have connections of their own. In WAL mode they see the last commit and neither wait for a write nor delay it.
 - A commit is synced to the disk (`synchronous=FULL`): NORMAL would survive the end of the process too, but after a
-  power cut the last commits could be missing. The frequent writes come in batches, so a sync for each is cheap.
+  power cut the last commits could be missing. Writes at the same time share a sync.
 """
 
 import asyncio
@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from cloudserve.core.store.abc import Unavailable
-from cloudserve.core.store.sqlite.connection import connect, transaction, translated
+from cloudserve.core.store.sqlite.connection import connect, translated
 from cloudserve.core.store.sqlite.schema import migrate
+from cloudserve.core.store.sqlite.writer import Writer
 
 T = TypeVar("T")
 
@@ -35,23 +36,23 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._writers: _Connections | None = None
-        self._readers: _Connections | None = None
+        self._writer: Writer | None = None
+        self._readers: _Readers | None = None
 
     async def open(self) -> None:
         """Opens the file, made and migrated if need be. Raises `StoreError` for a newer schema or a damaged file."""
         with translated():
-            connections = await asyncio.to_thread(self._connect)
-        self._writers = _Connections("store-write", connections[:1])
-        self._readers = _Connections("store-read", connections[1:])
+            writer, *readers = await asyncio.to_thread(self._connect)
+        self._writer = Writer(writer)
+        self._readers = _Readers(readers)
 
     async def close(self) -> None:
         """Finishes what is under way and closes the file."""
-        readers, writers = self._readers, self._writers
-        self._readers = self._writers = None
-        for connections in (readers, writers):
-            if connections is not None:
-                await asyncio.to_thread(connections.close)
+        readers, writer = self._readers, self._writer
+        self._readers = self._writer = None
+        for part in (readers, writer):
+            if part is not None:
+                await asyncio.to_thread(part.close)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs one query and returns what `work` made of it."""
@@ -61,16 +62,11 @@ class Database:
             return await self._readers.run(work)
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work` in a transaction: when this has returned it is durable, when it raises nothing has happened."""
-
-        def whole(db: sqlite3.Connection) -> T:
-            with transaction(db):
-                return work(db)
-
-        if self._writers is None:
+        """Runs `work`: when this has returned it is durable, when it raises nothing of it has happened."""
+        if self._writer is None:
             raise Unavailable("the store is not open")
         with translated():
-            return await self._writers.run(whole)
+            return await self._writer.run(work)
 
     def _connect(self) -> list[sqlite3.Connection]:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -95,14 +91,14 @@ class Database:
         return connections
 
 
-class _Connections:
-    """Connections, and as many threads to work on them."""
+class _Readers:
+    """Connections that read, and as many threads to work on them."""
 
-    def __init__(self, name: str, connections: list[sqlite3.Connection]) -> None:
+    def __init__(self, connections: list[sqlite3.Connection]) -> None:
         self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         for db in connections:
             self._idle.put(db)
-        self._threads = ThreadPoolExecutor(len(connections), thread_name_prefix=name)
+        self._threads = ThreadPoolExecutor(len(connections), thread_name_prefix="store-read")
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._on_idle, work)
