@@ -19,6 +19,8 @@ from typing import Final
 import uvicorn
 from uvicorn._types import ASGIApplication
 
+from cloudserve.gateway.http import HttpProtocol
+
 DRAIN_SECONDS: Final = 30.0
 """How long a call that is being served may go on."""
 
@@ -87,7 +89,7 @@ class _Origin:
         self._sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
         self._config = uvicorn.Config(
             application,
-            http="httptools",
+            http=HttpProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

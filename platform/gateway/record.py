@@ -29,7 +29,10 @@ class Begun:
 
 
 class Execution(NamedTuple):
-    """One call. `started` and `ended` in seconds since 1970, `duration` in milliseconds, `memory` in MB."""
+    """One call. `started` and `ended` in seconds since 1970, `duration` in milliseconds, `memory` in MB.
+
+    It was validated when it was decoded, so the records are made of it without validating it again.
+    """
 
     execution_id: str
     owner_id: str
@@ -51,7 +54,7 @@ class Execution(NamedTuple):
     def usage(self) -> Usage:
         """Returns the light record."""
         started = time_of(self.started)
-        return Usage(
+        return Usage.model_construct(
             id=self.execution_id,
             created_at=started,
             owner_id=self.owner_id,
@@ -70,14 +73,14 @@ class Execution(NamedTuple):
     def log(self) -> ExecutionLog:
         """Returns the heavy record."""
         started = time_of(self.started)
-        return ExecutionLog(
+        return ExecutionLog.model_construct(
             id=self.execution_id,
             created_at=started,
             owner_id=self.owner_id,
             function_id=self.function_id,
             execution_id=self.execution_id,
             version=self.version,
-            logs=[LogLine(level=level, message=text, timestamp=time_of(at)) for at, level, text in self.logs],
+            logs=[_line(*line) for line in self.logs],
             truncated=self.truncated,
             status=self.status,
             start_time=started,
@@ -130,6 +133,10 @@ def time_of(seconds: float) -> datetime:
     """Returns a time cut to milliseconds, as every store keeps it."""
     milliseconds = int(seconds * 1000)
     return datetime.fromtimestamp(milliseconds // 1000, UTC).replace(microsecond=milliseconds % 1000 * 1000)
+
+
+def _line(at: float, level: Level, message: str) -> LogLine:
+    return LogLine.model_construct(level=level, message=message, timestamp=time_of(at))
 
 
 def _phases(cold: ColdStart) -> dict[str, Any]:

@@ -146,6 +146,11 @@ class Spool:
                 return None
             self._files.popleft().remove()
 
+    @property
+    def fullness(self) -> float:
+        """Returns which share of `most_bytes` waits to be delivered."""
+        return sum(file.size - file.delivered for file in self._files) / self._most_bytes
+
     def close(self) -> None:
         """Removes the files that are delivered; the others are for the next process."""
         for file in self._files:

@@ -23,6 +23,7 @@ from cloudserve.core.models.owner import ALL_SCOPES, ApiKey, Owner, Scope, Secre
 from cloudserve.core.objects.filesystem import FilesystemObjects
 from cloudserve.core.store.sqlite import SqliteStore
 from cloudserve.core.trees import pack_tree
+from cloudserve.gateway.http import HttpProtocol
 from cloudserve.gateway.service import GatewayService
 from cloudserve.sandbox.abc import (
     Answer,
@@ -271,7 +272,7 @@ async def serving(app: object) -> AsyncIterator[int]:
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http="httptools",
+        http=HttpProtocol,
         lifespan="off",
         access_log=False,
         log_level="critical",
