@@ -104,7 +104,7 @@ async def bundle_node(
         if not result.errors:
             _check_inputs(result, folder)
             await asyncio.to_thread(_finish, place / name, folder, target, assets)
-            packages = {found for item in result.imports if (found := package_of(item.path)) is not None}
+            packages = {found for path in result.imports if (found := package_of(path)) is not None}
             self_reading = await asyncio.to_thread(_self_reading, folder, result.inputs)
             return NodeBundle(str((place / name).relative_to(target)), tuple(sorted(packages)), self_reading)
         unbundled = _unbundled(result.errors)

@@ -113,9 +113,10 @@ class PythonDependencies:
         if known.code != 0 and "No matching distribution" in known.text:
             advice = "Check the name, or list what you mean in requirements.txt."
             return BuildFailed(f"There is no Python package `{package}`. {advice}")
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
         return BuildFailed(
-            f"The package `{package}` has no release `{missing[1]}` with a wheel for Python "
-            f"{sys.version_info.major}.{sys.version_info.minor} on this platform. Ask for another release."
+            f"`{missing[1]}` has no release with a wheel for Python {version} on this platform, and source "
+            "distributions are not built. Ask for another release, or another package."
         )
 
 

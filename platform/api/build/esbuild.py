@@ -65,20 +65,12 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Import:
-    """An import that was left in the bundle, as it is written."""
-
-    path: str
-    file: str
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a call; `inputs` and `imports` are empty when it failed."""
+    """What became of a call: the files that were read, and the imports that were left in the bundle, as written."""
 
     messages: tuple[Message, ...]
     inputs: tuple[str, ...] = ()
-    imports: tuple[Import, ...] = ()
+    imports: tuple[str, ...] = ()
 
     @property
     def errors(self) -> tuple[Message, ...]:
@@ -129,12 +121,8 @@ def _has_tsconfig(folder: Path) -> bool:
 def _result(messages: tuple[Message, ...], metafile: Path) -> Result:
     meta: dict[str, Any] = json.loads(metafile.read_bytes())
     metafile.unlink()
-    imports = [
-        Import(found["path"], file)
-        for file, content in meta["inputs"].items()
-        for found in content["imports"]
-        if found.get("external") and not found["path"].startswith("<")
-    ]
+    # Not what the inputs import: that has the types of TypeScript too, which nothing of the bundle asks for.
+    imports = (found["path"] for output in meta["outputs"].values() for found in output["imports"])
     return Result(messages, tuple(meta["inputs"]), tuple(imports))
 
 

@@ -3,12 +3,9 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-import psutil
 import pytest
 
 from cloudserve.api.build import worker
@@ -19,6 +16,7 @@ from cloudserve.core.models.base import utc_now
 from cloudserve.core.models.function import Build, Version
 from cloudserve.core.objects.abc import ObjectsUnavailable
 from tests.unit.api.build.deploying import Deploying, archive, deploying
+from tests.unit.api.build.waiting import has_ended, until
 
 HELLO = "module.exports = () => 'hello';"
 
@@ -40,7 +38,7 @@ async def test_a_build_survives_a_platform_that_is_killed(tmp_path: Path) -> Non
         function_id, build_id = (await process.stdout.readline()).decode().split()
     process.kill()
     await process.wait()
-    await _until(lambda: _has_ended(int((tmp_path / "npm.pid").read_text())))
+    await until(lambda: has_ended(int((tmp_path / "npm.pid").read_text())))
     async with deploying(tmp_path / "data") as one:
         function = await one.store.functions.get(one.owner.id, function_id)
         build = await one.store.builds.get(one.owner.id, build_id)
@@ -51,20 +49,6 @@ async def test_a_build_survives_a_platform_that_is_killed(tmp_path: Path) -> Non
         assert (build.status, build.attempts, function.live_version) == ("active", 2, 1)
         assert (await one.version(function)).lock is not None
         assert not any((one.settings.data_dir / "work" / "builds").iterdir())
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.01)
-
-
-def _has_ended(pid: int) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    return True
 
 
 async def test_a_build_that_is_cut_off_again_and_again_fails(one: Deploying) -> None:
