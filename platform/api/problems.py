@@ -55,12 +55,22 @@ def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     async def answer(request: Request, error: Exception) -> Response:
         problem = _problem_of(request, error)
         if problem.status == 405:  # the framework names the methods of the first route at the address alone
-            here = [route.methods or () for route in routes if route.path_regex.match(request.url.path)]
-            problem.headers["Allow"] = ", ".join(sorted(set().union(*here)))
+            problem.headers["Allow"] = ", ".join(_methods_at(routes, request.url.path))
         return render(problem, request_id_of(request.scope))
 
     for kind in (Problem, HTTPException, RequestValidationError, Unavailable, ObjectsUnavailable):
         app.add_exception_handler(kind, answer)
+
+
+def _methods_at(routes: Sequence[APIRoute], path: str) -> list[str]:
+    """Returns the methods of an address: of the routes that match it and have the fewest parameters."""
+    matching = [route for route in routes if route.path_regex.match(path)]
+    fewest = min(len(route.param_convertors) for route in matching)
+    methods: set[str] = set()
+    for route in matching:
+        if len(route.param_convertors) == fewest:
+            methods |= route.methods or set()
+    return sorted(methods)
 
 
 def _problem_of(request: Request, error: Exception) -> Problem:

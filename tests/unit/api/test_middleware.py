@@ -48,8 +48,9 @@ async def test_the_framework_s_errors_are_problems_too(
 
 async def test_a_refused_method_names_those_that_are_not(platform: Platform) -> None:
     """All of the address, whichever route has them."""
-    answer = await platform.client().request("PATCH", "/api/functions/x")
-    assert answer.headers["allow"] == "DELETE, GET, PUT"
+    for path, methods in [("/api/functions/x", "DELETE, GET, PUT"), ("/api/functions/deploy", "POST")]:
+        answer = await platform.client().request("PATCH", path)
+        assert answer.headers["allow"] == methods
 
 
 @pytest.mark.parametrize(
