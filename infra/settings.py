@@ -76,7 +76,7 @@ class Settings:
             keep_data=given.flag("keepData", True),
             signup=given.choice("signup", "open" if loopback else "closed", SIGNUPS),
             google_client_id=given.text("googleClientId", ""),
-            admin_email=given.text("adminEmail", "admin@cloudserve.localhost"),
+            admin_email=given.text("adminEmail", "admin@example.com"),
             admin_user_name=given.text("adminUserName", "admin"),
             session_days=given.number("sessionDays", 14, 1, 365),
             max_body_mb=given.number("maxBodyMb", 10, 1, 1024),

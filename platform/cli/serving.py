@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
-from uvicorn._types import ASGIApplication
 
 from cloudserve.gateway.http import HttpProtocol
+
+Application = Callable[..., Awaitable[None]]
+"""An ASGI application."""
 
 DRAIN_SECONDS: Final = 30.0
 """How long a call that is being served may go on."""
@@ -55,7 +57,7 @@ class Inherited:
 
 
 async def serve(
-    inherited: Inherited, *, platform: ASGIApplication, run: ASGIApplication, on_leaving: Callable[[], Awaitable[None]]
+    inherited: Inherited, *, platform: Application, run: Application, on_leaving: Callable[[], Awaitable[None]]
 ) -> None:
     """Serves both applications until SIGTERM, or until the supervisor is gone, and returns once all is answered.
 
@@ -85,7 +87,7 @@ async def serve(
 class _Origin:
     """One application on its sockets."""
 
-    def __init__(self, application: ASGIApplication, descriptors: Sequence[int]) -> None:
+    def __init__(self, application: Application, descriptors: Sequence[int]) -> None:
         self._sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
         self._config = uvicorn.Config(
             application,

@@ -4,6 +4,7 @@ A setting `data_dir` is `CLOUDSERVE_DATA_DIR` in the environment, which wins ove
 files of mode 0600 in `credentials/` of the data folder (`Credentials`), never settings.
 """
 
+import os
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -86,6 +87,7 @@ class DataFolder:
         self.credentials = root / "credentials"
         self.spool = root / "spool"
         self.cache = root / "cache"
-        self.work = root / "work"
+        # Of this process alone: while one hands over to the next, both are at work.
+        self.work = root / "work" / str(os.getpid())
         self.logs = root / "logs"
         self.run = root / "run"

@@ -1,0 +1,134 @@
+"""The platform's process: all services on one loop, as the supervisor starts it.
+
+`python -m cloudserve.cli.platform` with the arguments of `serving.Inherited`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import uvloop
+from fastapi import FastAPI
+
+from cloudserve.api.service import ApiService
+from cloudserve.cli.serving import DRAIN_SECONDS, Inherited, serve
+from cloudserve.core.auth.credentials import Credentials
+from cloudserve.core.config import DataFolder, Settings
+from cloudserve.core.mail import NoMail
+from cloudserve.core.models.function import Function, Version
+from cloudserve.core.objects.filesystem import FilesystemObjects
+from cloudserve.core.store.sqlite import SqliteStore
+from cloudserve.core.telemetry import logging as telemetry
+from cloudserve.gateway.service import GatewayService
+from cloudserve.sandbox.pool import LocalSandbox
+
+MEBIBYTE = 1024 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The services of a platform, started."""
+
+    api: ApiService
+    gateway: GatewayService
+
+    @property
+    def platform_app(self) -> FastAPI:
+        """The platform's origin."""
+        return self.api.app
+
+    @property
+    def run_app(self) -> FastAPI:
+        """The functions' origin."""
+        return self.gateway.app
+
+
+@contextlib.asynccontextmanager
+async def platform(settings: Settings) -> AsyncIterator[Platform]:
+    """Composes and starts the services; closes them in reverse, each after those that use it."""
+    folder = DataFolder(settings.data_dir)
+    _make_work_folder(folder.work)
+    credentials = Credentials.load_or_create(folder.credentials)
+    async with contextlib.AsyncExitStack() as opened:
+        opened.callback(shutil.rmtree, folder.work, ignore_errors=True)
+        store = SqliteStore(folder.database)
+        await store.open()
+        opened.push_async_callback(store.close)
+        objects = FilesystemObjects(folder.objects)
+        await objects.open()
+        opened.push_async_callback(objects.close)
+        sandbox = LocalSandbox(
+            work_dir=folder.work / "sandbox",
+            max_workers=settings.max_workers,
+            idle_seconds=settings.idle_seconds,
+            queue_seconds=settings.queue_seconds,
+            max_response_bytes=settings.max_response_mb * MEBIBYTE,
+        )
+        await sandbox.start()
+        opened.push_async_callback(sandbox.close, grace_seconds=DRAIN_SECONDS)
+
+        def sandbox_status() -> dict[str, Any]:
+            return {"kind": "local", "walls": "none", **asdict(sandbox.stats())}
+
+        gateway = GatewayService(
+            settings=settings, store=store, objects=objects, credentials=credentials, sandbox=sandbox
+        )
+        await gateway.start()
+        opened.push_async_callback(gateway.close)
+
+        async def on_live(function: Function, _version: Version) -> None:
+            await gateway.prewarm(function)
+
+        api = ApiService(
+            settings=settings,
+            store=store,
+            objects=objects,
+            mailer=NoMail(),
+            credentials=credentials,
+            sandbox_status=sandbox_status,
+            on_live=on_live,
+        )
+        api.app.mount("/run", gateway.compat)
+        await api.start()
+        opened.push_async_callback(api.close)
+        yield Platform(api, gateway)
+
+
+def _make_work_folder(own: Path) -> None:
+    """Makes this process's work folder, and removes those that dead processes left."""
+    own.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in own.parent.iterdir():
+        if left == own or not (left.name.isdigit() and psutil.pid_exists(int(left.name))):
+            shutil.rmtree(left, ignore_errors=True)
+    own.mkdir(mode=0o700)
+
+
+async def run(inherited: Inherited) -> None:
+    """Runs the platform until it is told to end."""
+    settings = Settings.load(inherited.settings)
+    telemetry.configure(settings.log_level)
+
+    async def leaving() -> None:
+        _log.info("finishing what has begun")
+
+    async with platform(settings) as started:
+        await serve(inherited, platform=started.platform_app, run=started.run_app, on_leaving=leaving)
+
+
+def main() -> None:
+    """Runs the platform's process."""
+    inherited = Inherited.parse()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(inherited))
+
+
+if __name__ == "__main__":
+    main()
