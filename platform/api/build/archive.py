@@ -72,8 +72,11 @@ def _most_entries(limits: ArchiveLimits) -> int:
     return limits.files * 10 + 1000
 
 
-def unpack_upload(upload: Upload, target: Path, limits: ArchiveLimits) -> None:
-    """Writes an upload's files into `target`, which must not exist. Raises the 422 that says what is wrong with it."""
+def unpack_upload(upload: Upload, target: Path, limits: ArchiveLimits, *, entry: str | None = None) -> None:
+    """Writes an upload's files into `target`, which must not exist. Raises the 422 that says what is wrong with it.
+
+    A folder that is part of the path `entry` stays: whoever states it means the archive as it is.
+    """
     if isinstance(upload, SingleFile):
         _write_single(upload, target, limits)
         return
@@ -99,7 +102,7 @@ def unpack_upload(upload: Upload, target: Path, limits: ArchiveLimits) -> None:
             None,
             "Pack it again, for instance with `tar -czf function.tar.gz .`.",
         ) from error
-    writer.finish()
+    writer.finish(entry)
 
 
 def _refused(message: str, limit: str | int | None, remedy: str) -> Problem:
@@ -204,12 +207,12 @@ class _Writer:
                 _SMALLER,
             )
 
-    def finish(self) -> None:
-        """Checks that there is something, and takes a single folder around everything off."""
+    def finish(self, entry: str | None) -> None:
+        """Checks that there is something, and takes a single folder around everything off, unless `entry` names it."""
         if not self._entries[True]:
             raise _refused("The archive holds no files.", None, "Pack the function's sources.")
         entries = list(self._target.iterdir())
-        if len(entries) == 1 and entries[0].is_dir():
+        if len(entries) == 1 and entries[0].is_dir() and not (entry and (self._target / entry).is_file()):
             wrapper = self._target.with_name(f"{self._target.name}.wrapped")
             self._target.rename(wrapper)
             (wrapper / entries[0].name).rename(self._target)

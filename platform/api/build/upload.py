@@ -64,7 +64,7 @@ class Inbox:
     ) -> Received:
         source, archive = folder / "source", folder / "source.tar.gz"
         folder.mkdir()
-        unpack_upload(upload, source, self._limits)
+        unpack_upload(upload, source, self._limits, entry=entry or usual_entry)
         if entry is None and usual_entry is not None and (source / usual_entry).is_file():
             entry = usual_entry
         detected = detect(source, runtime=runtime, entry=entry)

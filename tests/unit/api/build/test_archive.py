@@ -91,6 +91,15 @@ def test_a_single_folder_around_everything_is_taken_off(tmp_path: Path) -> None:
     assert unpack(tar_of(("f/src/a.js", b"1")), tmp_path / "t") == {"src/a.js": b"1"}
 
 
+def test_a_folder_that_the_entry_names_stays(tmp_path: Path) -> None:
+    """Whoever states `src/a.js` means the archive as it is."""
+    upload = ArchiveUpload("upload", tar_of(("src/a.js", b"1")))
+    unpack_upload(upload, tmp_path / "t", LIMITS, entry="src/a.js")
+    assert (tmp_path / "t/src/a.js").is_file()
+    unpack_upload(upload, tmp_path / "u", LIMITS, entry="a.js")
+    assert (tmp_path / "u/a.js").is_file()
+
+
 def test_what_machines_make_is_left_out(tmp_path: Path) -> None:
     """Links in node_modules too, which would be refused elsewhere."""
     content = tar_of(
