@@ -12,9 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from cloudserve.api.middleware import render, request_id_of
-from cloudserve.core.errors import FieldError, Problem, invalid
+from cloudserve.core.errors import FieldError, Problem, invalid, not_found
 from cloudserve.core.objects.abc import ObjectsUnavailable
-from cloudserve.core.store.abc import Unavailable
+from cloudserve.core.store.abc import Gone, Unavailable
 
 log = structlog.get_logger("cloudserve.api")
 
@@ -58,7 +58,7 @@ def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
             problem.headers["Allow"] = ", ".join(_methods_at(routes, request.url.path))
         return render(problem, request_id_of(request.scope))
 
-    for kind in (Problem, HTTPException, RequestValidationError, Unavailable, ObjectsUnavailable):
+    for kind in (Problem, HTTPException, RequestValidationError, Gone, Unavailable, ObjectsUnavailable):
         app.add_exception_handler(kind, answer)
 
 
@@ -82,6 +82,8 @@ def _problem_of(request: Request, error: Exception) -> Problem:
         case HTTPException():
             reason, message = _REASONS.get(error.status_code, ("failed", str(error.detail)))
             return Problem(error.status_code, message, reason=reason, headers=error.headers)
+        case Gone():  # deleted by another request since this one looked it up
+            return not_found("The function")
         case _:
             log.error("a backend is away", error=str(error), path=request.url.path)
             return Problem(

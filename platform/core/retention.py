@@ -2,10 +2,10 @@
 
 Every service may run it, several at once too: deleting twice does no harm.
 
-An object goes when no version and no unfinished build refers to it and it is older than the grace time, which is longer
-than any build takes. Two things keep it from a build that has just found it: `Objects.touch` makes it new again, and
-its age is looked up once more right before it goes. A builder that touches a layer, adds its version and then finds the
-layer still there (`stat`) is safe.
+An object goes when nothing refers to it (`Versions.referenced_objects`) and it is older than the grace time, which is
+longer than any build takes. Two things keep it from a build that has just found it: `Objects.touch` makes it new again,
+and its age is looked up once more right before it goes. A builder that touches a layer, adds its version and then finds
+the layer still there (`stat`) is safe.
 """
 
 import asyncio

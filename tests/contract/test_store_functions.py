@@ -188,20 +188,24 @@ class TestVersions:
         assert await outcomes(*attempts) == (1, ["number"] * 9)
         assert await store.versions.get(function.owner_id, function.id, 1) in versions
 
-    async def test_referenced_objects_are_those_of_versions_and_unfinished_builds(
+    async def test_referenced_objects_are_those_of_versions_and_of_builds_that_matter(
         self, store: Store, function: Function
     ) -> None:
-        """A build that has ended refers to nothing."""
+        """A build that has ended refers to nothing, unless it is its function's newest, whatever came of it."""
         version = a_version(function, 1, layer_path="deps/x/layer.tar.gz")
         await store.versions.add(version)
-        for number, status in ((2, "pending"), (3, "deploying"), (4, "failed"), (5, "active")):
+        for number, status in ((2, "pending"), (3, "deploying"), (4, "failed"), (5, "active"), (6, "failed")):
             await store.builds.add(a_build(function, number, status=status, source_path=f"build-{number}"))
+        await store.functions.add(other := a_function(function.owner_id))
+        await store.builds.add(a_build(other, status="failed", source_path="build-of-another"))
         assert await store.versions.referenced_objects() == {
             version.source_path,
             version.bundle_path,
             "deps/x/layer.tar.gz",
             "build-2",
             "build-3",
+            "build-6",
+            "build-of-another",
         }
 
 

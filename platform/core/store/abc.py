@@ -236,7 +236,10 @@ class Versions(ABC):
 
     @abstractmethod
     async def referenced_objects(self) -> set[str]:
-        """Returns every object key that some version or unfinished build refers to."""
+        """Returns every object key that some version, unfinished build or newest build of a function refers to.
+
+        A newest build that has failed counts, because its sources are what the owner sees and deploys again.
+        """
 
 
 class Builds(ABC):

@@ -46,6 +46,7 @@ class SqliteVersions(abc.Versions):
             UNION SELECT bundle_path FROM versions
             UNION SELECT layer_path FROM versions WHERE layer_path IS NOT NULL
             UNION SELECT source_path FROM builds WHERE {_UNFINISHED}
+                OR id IN (SELECT max(id) FROM builds GROUP BY owner_id, function_id)
         """  # noqa: S608 - a constant of this module
         return await self._db.read(lambda db: {path for (path,) in db.execute(statement)})
 

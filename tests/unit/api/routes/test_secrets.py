@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from cloudserve.core.auth.sealing import SealBroken
+from cloudserve.core.models.owner import Secret
 from tests.unit.api.support import Platform, User
 
 
@@ -19,6 +20,22 @@ async def test_a_secret_is_sealed_for_its_function_and_name(platform: Platform, 
     assert sealer.open(row.ciphertext, context=f"{function.id}/API_TOKEN") == "pssst, a secret"
     with pytest.raises(SealBroken):
         sealer.open(row.ciphertext, context=f"{function.id}/OTHER")
+
+
+async def test_a_function_that_goes_in_between_is_a_404(
+    platform: Platform, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleted after it was looked up and before its secret was kept."""
+    function = await platform.function_of(ada)
+    put = platform.store.secrets.put
+
+    async def put_late(secret: Secret) -> None:
+        await platform.store.functions.delete(ada.id, function.id)
+        await put(secret)
+
+    monkeypatch.setattr(platform.store.secrets, "put", put_late)
+    answer = await ada.http.put(f"/api/functions/{function.id}/secrets/A", json={"value": "hidden"})
+    assert (answer.status_code, answer.json()["reason"]) == (404, "not-found")
 
 
 async def test_only_names_are_listed(platform: Platform, ada: User) -> None:
