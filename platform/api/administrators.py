@@ -1,6 +1,7 @@
 """The first administrator, whom the infrastructure program makes; everyone else is made an owner by signing up."""
 
 import asyncio
+import hmac
 
 from pydantic import SecretStr
 
@@ -44,12 +45,14 @@ class Administrators:
         """Returns the administrator, whether it was made just now, and its first key if that was. Raises `Taken`.
 
         What an earlier call was kept from by a crash is done now: an administrator without a key gets one. `api_key` is
-        the first key, if the caller has chosen it to know it whatever happens.
+        the first key, if the caller has chosen it to know it whatever happens; it is returned as long as it holds.
         """
         async with self._making:
             owner = await self.find()
-            if owner is not None and await self._store.keys.default_of(owner.id) is not None:
-                return owner, False, None
+            key = await self._store.keys.default_of(owner.id) if owner else None
+            if owner is not None and key is not None:
+                holds = api_key is not None and hmac.compare_digest(key.key_hash, digest(api_key))
+                return owner, False, api_key if holds else None
             created = owner is None
             if owner is None:
                 owner = Owner(

@@ -26,9 +26,13 @@ class Attempts:
         self._code_address = TokenBuckets(1 / _MINUTE, 20, _KEYS)
         self._signup_address = TokenBuckets(1 / _MINUTE, 20, _KEYS)
 
+    def knock(self, request: Request) -> None:
+        """Counts a try to sign in whose account is not known yet."""
+        _take(self._login_address, address_of(request))
+
     def login(self, request: Request, account: str) -> None:
         """Counts a try at a password or at a code."""
-        _take(self._login_address, address_of(request))
+        self.knock(request)
         _take(self._login_account, account.casefold())
 
     def signed_in(self, account: str) -> None:

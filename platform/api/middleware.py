@@ -27,6 +27,8 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,127}", re.ASCII)
 _STATE: Final = "cloudserve.request"
 
+_PROBES: Final = frozenset({"/healthz", "/readyz"})
+
 _HEADERS: Final = {
     "x-content-type-options": "nosniff",
     "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -114,7 +116,7 @@ class Envelope:
                     reason="internal-error",
                 )
                 await render(problem, state.request_id)(scope, receive, send_with_headers)
-            log.info(
+            (log.debug if scope["path"] in _PROBES else log.info)(
                 "request",
                 method=scope["method"],
                 path=scope["path"],

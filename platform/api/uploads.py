@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from cloudserve.api.bodies import Body
 from cloudserve.api.build.request import ArchiveUpload, DeployChanges, DeployRequest, SingleFile, Upload
+from cloudserve.api.deployments import Sources
 from cloudserve.api.middleware import allow_body
 from cloudserve.api.problems import field_error, is_json, unsupported_media_type
 from cloudserve.core.config import MEBIBYTE, Settings
@@ -20,7 +21,6 @@ from cloudserve.core.errors import FieldError, Problem, invalid
 from cloudserve.core.models.function import Cors, Egress, Limits, Runtime
 
 _OVERHEAD: Final = MEBIBYTE
-_SOURCE_FIELDS: Final = frozenset({"code", "filename"})
 
 T = TypeVar("T", bound="Options")
 
@@ -57,16 +57,15 @@ class Deploy(DeployOptions):
 
 
 class Redeploy(Options):
-    """A new version. Without `code` the newest sources are built again; `code` and `filename` come together."""
+    """A new version, of the newest sources if there is no `code`. Without `filename` a single file keeps its name."""
 
     code: str | None = None
     filename: str | None = Field(default=None, max_length=255)
 
     def faults(self) -> list[FieldError]:
         """Returns what is wrong beside what the types say."""
-        missing = [name for name in sorted(_SOURCE_FIELDS) if getattr(self, name) is None]
-        if len(missing) == 1:
-            return [FieldError(missing[0], f"{missing[0]} is required with the other.", remedy="Send both or none.")]
+        if self.filename is not None and self.code is None:
+            return [FieldError("code", "A filename needs its code.", remedy="Send both, or none.")]
         return []
 
 
@@ -83,21 +82,23 @@ async def read_deploy(request: Request, settings: Settings) -> DeployRequest:
     return _deploy_request(_validated(DeployOptions, options), archive)
 
 
-async def read_redeploy(request: Request, settings: Settings) -> tuple[Options, DeployChanges]:
-    """Returns the changes that a request asks for, as they came and as the deployments take them. Raises `Problem`."""
+async def read_redeploy(request: Request, settings: Settings) -> tuple[Options, ArchiveUpload | None]:
+    """Returns what a request changes, and the archive if one came with it. Raises `Problem`."""
     archive, options = await _read(request, settings)
-    if archive is None:
-        body = _validated(Redeploy, options)
-        return body, changes_of(body, source_of(body))
-    plain = _validated(Options, options)
-    return plain, changes_of(plain, archive)
+    return _validated(Redeploy if archive is None else Options, options), archive
 
 
-def source_of(body: Redeploy) -> Upload | None:
-    """Returns the file that a body carries, if it does."""
-    if body.code is None or body.filename is None:
+def file_of(body: Redeploy, sources: Sources | None) -> SingleFile | None:
+    """Returns the file that a body carries, if it does; `sources` are the newest. Raises the 422 without a name."""
+    if body.code is None:
         return None
-    return SingleFile(body.filename, body.code)
+    if body.filename is not None:
+        return SingleFile(body.filename, body.code)
+    if sources is None or len(sources.files) != 1:
+        raise invalid(
+            FieldError("filename", "The function has several files.", remedy="Send the file's name, or an archive.")
+        )
+    return SingleFile(sources.filename, body.code)
 
 
 def changes_of(options: Options, upload: Upload | None) -> DeployChanges:

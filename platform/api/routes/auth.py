@@ -1,5 +1,7 @@
 """`/api/auth`: signing up, in and out, and who is signed in."""
 
+from contextlib import suppress
+
 from fastapi import APIRouter, Request, Response
 from pydantic import Field, SecretStr
 
@@ -12,9 +14,9 @@ from cloudserve.api.accounts import (
     required_email,
     sign_in,
 )
-from cloudserve.api.bodies import Body, Email, Message, Password, View
+from cloudserve.api.bodies import Body, Deleted, Email, Message, Password, View
 from cloudserve.api.context import Context, Ctx
-from cloudserve.api.deps import Reader, cookie_name
+from cloudserve.api.deps import Admin, Reader, cookie_name
 from cloudserve.api.mails import check_mail, send_code
 from cloudserve.api.openapi import problems
 from cloudserve.api.views import UserView
@@ -155,7 +157,7 @@ async def google(body: GoogleLogin, request: Request, response: Response, contex
     """Starts a session for whom Google vouches, and makes the account when there is none."""
     if context.google is None:
         raise Problem(404, "Sign-in with Google is not set up on this platform.", reason="google-off")
-    context.attempts.signup(request)
+    context.attempts.knock(request)
     try:
         identity = await context.google.verify(body.credential)
     except NotSignedIn as error:
@@ -185,6 +187,21 @@ async def logout(request: Request, response: Response, context: Ctx) -> Message:
 async def me(principal: Reader) -> SignedIn:
     """Returns the account of the session or key."""
     return SignedIn(user=UserView.of(principal.owner))
+
+
+@router.delete("/me", summary="Delete the account", responses=problems(409))
+async def delete_me(principal: Admin, response: Response, context: Ctx) -> Deleted:
+    """Deletes the account with all its functions, keys and sessions. An administrator's account stays."""
+    owner = principal.owner
+    if owner.is_admin:
+        raise Problem(409, "The account of an administrator can't be deleted.", reason="administrator")
+    while functions := await context.store.functions.list(owner.id):
+        for function in functions:
+            with suppress(Problem):  # somebody else has just deleted it
+                await context.deployments.delete(owner, function)
+    await context.store.owners.delete(owner.id)
+    forget_cookie(context, response)
+    return Deleted(deleted=1)
 
 
 async def _rehash(context: Context, owner: Owner, kept: str, password: str) -> None:

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 
 from cloudserve.api.bodies import Deleted, View
+from cloudserve.api.build.request import SingleFile
 from cloudserve.api.context import Context, Ctx
 from cloudserve.api.deps import Deployer, FunctionId, Principal, Reader, owned_function
 from cloudserve.api.functions import view_of
@@ -14,9 +15,9 @@ from cloudserve.api.uploads import (
     Options,
     Redeploy,
     changes_of,
+    file_of,
     read_deploy,
     read_redeploy,
-    source_of,
 )
 from cloudserve.api.views import BuildView, FunctionDetail, FunctionView
 from cloudserve.core.errors import FieldError, Problem, invalid
@@ -112,7 +113,7 @@ async def change_function(function_id: FunctionId, body: Change, principal: Depl
         raise invalid(*faults)
     build = None
     if body.model_fields_set & _VERSION_FIELDS:
-        changes = changes_of(body, source_of(body))
+        changes = changes_of(body, await _file_of(context, function, body))
         _, build = await context.deployments.redeploy(principal.owner, function, changes, created_by=principal.id)
     await _set_access(context, function, body)
     if body.is_active is not None:
@@ -140,10 +141,17 @@ async def delete_function(function_id: FunctionId, principal: Deployer, context:
 async def redeploy_function(function_id: FunctionId, request: Request, principal: Deployer, context: Ctx) -> Deployed:
     """Builds a new version from new sources, or, with an empty body, from the newest ones."""
     function = await owned_function(context, principal, function_id)
-    options, changes = await read_redeploy(request, context.settings)
+    options, archive = await read_redeploy(request, context.settings)
+    upload = await _file_of(context, function, options) if isinstance(options, Redeploy) else archive
+    changes = changes_of(options, upload)
     _, build = await context.deployments.redeploy(principal.owner, function, changes, created_by=principal.id)
     await _set_access(context, function, options)
     return Deployed(function=await _fresh_view(context, principal, function_id), build=BuildView.of(build))
+
+
+async def _file_of(context: Context, function: Function, body: Redeploy) -> SingleFile | None:
+    unnamed = body.code is not None and body.filename is None
+    return file_of(body, await context.deployments.source_of(function) if unnamed else None)
 
 
 async def _set_access(context: Context, function: Function, options: Options) -> None:

@@ -38,11 +38,15 @@ async def test_several_programs_at_once_make_one(platform: Platform) -> None:
 
 
 async def test_a_caller_may_choose_the_first_key(platform: Platform) -> None:
-    """To know it whatever becomes of the answer; what is no key is refused."""
+    """To know it whatever becomes of the answer: asking again confirms it. What is no key is refused."""
     key = new_api_key()
     bad = await machine(platform).post(PATH, json=ADMIN | {"apiKey": "csk_short"})
     assert bad.json()["errors"][0]["field"] == "apiKey"
-    assert (await machine(platform).post(PATH, json=ADMIN | {"apiKey": key})).json()["apiKey"] == key
+    for created in (True, False):
+        made = (await machine(platform).post(PATH, json=ADMIN | {"apiKey": key})).json()
+        assert (made["created"], made["apiKey"]) == (created, key)
+    other = (await machine(platform).post(PATH, json=ADMIN | {"apiKey": new_api_key()})).json()
+    assert (other["created"], other["apiKey"]) == (False, None)
     assert (await platform.with_key(key).get("/api/auth/me")).status_code == 200
 
 

@@ -241,3 +241,27 @@ async def test_an_inactive_account_is_out_at_once(platform: Platform, ada: User)
     assert (await ada.http.get("/api/auth/me")).status_code == 401
     answer = await ada.http.post("/api/auth/login", json={"email": ada.email, "password": PASSWORD})
     assert answer.status_code == 401
+
+
+async def test_an_account_can_be_deleted(platform: Platform, ada: User) -> None:
+    """With all that was its own; its name and mail address are free again."""
+    await ada.http.post(
+        "/api/functions/deploy", json={"name": "hello", "code": "module.exports = 1\n", "filename": "hello.js"}
+    )
+    key = await platform.key_of(ada, "read")
+    assert (await ada.http.delete("/api/auth/me")).json() == {"deleted": 1}
+    assert "cloudserve" not in ada.http.cookies
+    assert (await key.get("/api/functions")).status_code == 401
+    assert await platform.store.functions.list(ada.id) == []
+    assert (await platform.client().post("/api/auth/signup", json=SIGNUP)).status_code == 201
+
+
+async def test_an_administrator_s_account_stays(platform: Platform, ada: User) -> None:
+    """Else nobody would be left to run the platform."""
+    owner = await platform.store.owners.get(ada.id)
+    assert owner is not None
+    owner.is_admin = True
+    await platform.store.owners.update(owner)
+    answer = await ada.http.delete("/api/auth/me")
+    assert (answer.status_code, answer.json()["reason"]) == (409, "administrator")
+    assert (await ada.http.get("/api/auth/me")).status_code == 200

@@ -158,8 +158,8 @@ async def test_a_redeploy_takes_what_is_changed(ada: User) -> None:
     form = await ada.http.post(path, files={"archive": ("app.tar.gz", content)})
     assert form.status_code == 202, form.text
     assert form.json()["build"]["version"] == 4
-    half = await ada.http.post(path, json={"code": "exports.handler = 1"})
-    assert half.json()["errors"][0]["field"] == "filename"
+    half = await ada.http.post(path, json={"filename": "hello.js"})
+    assert half.json()["errors"][0]["field"] == "code"
     text = await ada.http.post(path, content=b"code", headers={"content-type": "text/plain"})
     assert text.status_code == 415
 
@@ -194,6 +194,19 @@ async def test_a_change_of_code_makes_a_version(ada: User) -> None:
     assert right.json()["build"]["version"] == 2
     renamed = await ada.http.put(path, json={"name": "other"})
     assert renamed.json()["errors"][0]["field"] == "name"
+
+
+async def test_one_file_keeps_its_name(ada: User) -> None:
+    """When its code comes without one; of several files, nobody could tell which is meant."""
+    function = (await ada.http.post("/api/functions/deploy", json=HELLO)).json()["function"]
+    path = f"/api/functions/{function['_id']}"
+    assert (await ada.http.put(path, json={"name": "hello", "code": "module.exports = 2\n"})).status_code == 200
+    shown = (await ada.http.get(path)).json()["function"]
+    assert (shown["filename"], shown["code"]) == ("hello.js", "module.exports = 2\n")
+    content = archive(index_dot_js="module.exports = require('./lib')\n", lib_dot_js="module.exports = 1\n")
+    await ada.http.post(f"{path}/redeploy", files={"archive": ("app.tar.gz", content)})
+    answer = await ada.http.put(path, json={"code": "module.exports = 3\n"})
+    assert answer.json()["errors"][0]["field"] == "filename"
 
 
 async def test_a_deleted_function_is_gone(ada: User) -> None:
