@@ -15,7 +15,7 @@ from cloudserve.api.build.builder import Builder, source_key
 from cloudserve.api.build.checks import check_egress, check_environment, check_handler, check_secrets
 from cloudserve.api.build.detect import Detected
 from cloudserve.api.build.names import check_name
-from cloudserve.api.build.request import DeployChanges, DeployRequest
+from cloudserve.api.build.request import DeployChanges, DeployRequest, SingleFile
 from cloudserve.api.build.upload import Inbox
 from cloudserve.api.build.worker import BuildWorker, OnLive, announce
 from cloudserve.core.config import DataFolder, Settings
@@ -132,11 +132,15 @@ class Deployments:
             _log.warning("objects of the deleted function %s are left to the collector", function.id)
 
     async def source_of(self, function: Function) -> Sources | None:
-        """Returns the newest sources; None when there are none."""
-        for build in await self._store.builds.list(function.owner_id, function.id, limit=1):
+        """Returns the sources of the newest deploy, or of the live version when those are gone; None without any."""
+        newest: list[Build | Version] = list(await self._store.builds.list(function.owner_id, function.id, limit=1))
+        if function.live_version is not None:
+            live = await self._store.versions.get(function.owner_id, function.id, function.live_version)
+            newest += [live] if live is not None else []
+        for deployed in newest:
             with suppress(Missing):
-                archive = await self._objects.read(build.source_path)
-                return await asyncio.to_thread(_read_sources, archive, build.spec.entry)
+                archive = await self._objects.read(deployed.source_path)
+                return await asyncio.to_thread(_read_sources, archive, deployed.spec.entry)
         return None
 
     async def _add(self, function: Function) -> None:
@@ -166,24 +170,27 @@ class Deployments:
             source_hash=stored.sha256,
             created_by=created_by,
         )
-        await self._store.functions.set_status(function.owner_id, function.id, "pending", sequence=sequence)
+        if sequence > 1:  # a new function is pending from the start
+            await self._store.functions.set_status(function.owner_id, function.id, "pending", sequence=sequence)
         await self._store.builds.add(build)
         self._worker.wake()
         return build
 
     async def _rebuild(self, function: Function, latest: Build, changes: DeployChanges, created_by: str) -> Build:
         """Asks for a build of new sources, or of the newest ones again."""
-        entry = changes.entry
-        if changes.upload is not None:
-            usual = None if changes.runtime not in {None, latest.spec.runtime} else latest.spec.entry
-            inbox = self._inbox.receive(changes.upload, runtime=changes.runtime, entry=entry, usual_entry=usual)
+        upload, spec, entry = changes.upload, latest.spec, changes.entry
+        usual = spec.entry if changes.runtime in {None, spec.runtime} else None
+        if isinstance(upload, SingleFile) and upload.filename == spec.entry == (entry or usual):
+            # What `source_of` has shown comes back changed; the other files stay.
+            archive, code = await self._newest_sources(latest), upload.code
+            inbox = self._inbox.reopen(archive, runtime=changes.runtime, entry=spec.entry, code=code)
+        elif upload is not None:
+            inbox = self._inbox.receive(upload, runtime=changes.runtime, entry=entry, usual_entry=usual)
         else:
             archive = await self._newest_sources(latest)
-            if entry is None and changes.runtime in {None, latest.spec.runtime}:
-                entry = latest.spec.entry
-            inbox = self._inbox.reopen(archive, runtime=changes.runtime, entry=entry)
+            inbox = self._inbox.reopen(archive, runtime=changes.runtime, entry=entry or usual)
         async with inbox as received:
-            spec = _changed(latest.spec, changes, received.detected)
+            spec = _changed(spec, changes, received.detected)
             await self._builder.check(received.folder, received.detected)
             taken = await self._next_version(function)
             return await self._ask(function, taken, spec, received.archive, created_by=created_by)

@@ -118,21 +118,27 @@ def _write_single(upload: SingleFile, target: Path, limits: ArchiveLimits) -> No
     if not name or name in {".", ".."} or "/" in name or "\\" in name or not name.isprintable():
         message = f"`{name}` is no file name." if name.isprintable() else "The file name holds control characters."
         raise invalid(FieldError("filename", message, None, "Send a plain name such as `index.js` or `main.py`."))
-    try:
-        length, content = len(name.encode()), upload.code.encode()
-    except UnicodeEncodeError:
-        message = "The code or its file name is no valid Unicode text."
-        raise invalid(FieldError("code", message, "UTF-8", "Save the file as UTF-8.")) from None
-    if length > MAX_SEGMENT_BYTES:
-        message = f"The file name has {length} bytes; {MAX_SEGMENT_BYTES} are allowed."
+    if len(name.encode()) > MAX_SEGMENT_BYTES:
+        message = f"The file name has {len(name.encode())} bytes; {MAX_SEGMENT_BYTES} are allowed."
         raise invalid(FieldError("filename", message, MAX_SEGMENT_BYTES, "Choose a shorter name."))
+    content = encode_code(upload.code, limits)
+    target.mkdir(parents=True)
+    (target / name).write_bytes(content)
+
+
+def encode_code(code: str, limits: ArchiveLimits) -> bytes:
+    """Returns the content of a file of code. Raises the 422 for what is none."""
+    try:
+        content = code.encode()
+    except UnicodeEncodeError:
+        message = "The code is no valid Unicode text."
+        raise invalid(FieldError("code", message, "UTF-8", "Save the file as UTF-8.")) from None
     if len(content) > limits.packed:
         message = f"The code has {len(content) / MEBIBYTE:.1f} MiB; {_mebibytes(limits.packed)} are allowed."
         raise invalid(FieldError("code", message, _mebibytes(limits.packed), "Keep data out of the code."))
     if not content.strip():
         raise invalid(FieldError("code", "The code is empty.", None, "Send the content of the file."))
-    target.mkdir(parents=True)
-    (target / name).write_bytes(content)
+    return content
 
 
 class _Writer:

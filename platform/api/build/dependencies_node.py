@@ -25,7 +25,10 @@ INSTALLER: Final = "npm"
 MODULES: Final = "node_modules"
 
 _NAME: Final = "function"
-_FLAGS: Final = ("--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund", "--no-progress", "--loglevel=error")
+_FLAGS: Final = (
+    *("--ignore-scripts", "--omit=dev", "--location=project"),
+    *("--no-audit", "--no-fund", "--no-progress", "--loglevel=error"),
+)
 _UNREACHABLE: Final = re.compile(
     r"code (ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ERR_SOCKET_TIMEOUT|"
     r"SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_\w+)"

@@ -107,6 +107,8 @@ def environment(home: Path, host: Mapping[str, str] = os.environ) -> dict[str, s
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
         "PIP_PROGRESS_BAR": "off",
+        "PIP_REQUIRE_VIRTUALENV": "0",
+        "PIP_USER": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 

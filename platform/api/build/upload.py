@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloudserve.api.build.archive import ArchiveLimits, unpack_upload
+from cloudserve.api.build.archive import ArchiveLimits, encode_code, unpack_upload
 from cloudserve.api.build.detect import Detected, detect
 from cloudserve.api.build.request import Upload
 from cloudserve.core.ids import new_id
@@ -51,11 +51,13 @@ class Inbox:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     @asynccontextmanager
-    async def reopen(self, archive: bytes, *, runtime: Runtime | None, entry: str | None) -> AsyncIterator[Received]:
-        """Takes in what was stored before."""
+    async def reopen(
+        self, archive: bytes, *, runtime: Runtime | None, entry: str | None, code: str | None = None
+    ) -> AsyncIterator[Received]:
+        """Takes in what was stored before, with `code` in place of the entry's. Raises the 422 like `receive`."""
         folder = self._folder / new_id()
         try:
-            yield await asyncio.to_thread(self._reopen, folder, archive, runtime, entry)
+            yield await asyncio.to_thread(self._reopen, folder, archive, runtime, entry, code)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
@@ -71,9 +73,15 @@ class Inbox:
         pack_tree(source, archive)
         return Received(source, archive, detected)
 
-    def _reopen(self, folder: Path, content: bytes, runtime: Runtime | None, entry: str | None) -> Received:
+    def _reopen(
+        self, folder: Path, content: bytes, runtime: Runtime | None, entry: str | None, code: str | None
+    ) -> Received:
         source, archive = folder / "source", folder / "source.tar.gz"
         folder.mkdir()
         archive.write_bytes(content)
         unpack_tree(archive, source)
-        return Received(source, archive, detect(source, runtime=runtime, entry=entry))
+        detected = detect(source, runtime=runtime, entry=entry)
+        if code is not None:
+            (source / detected.entry).write_bytes(encode_code(code, self._limits))
+            pack_tree(source, archive)
+        return Received(source, archive, detected)

@@ -252,6 +252,30 @@ async def test_sources_can_be_read_back(one: Deploying) -> None:
     assert sources.code == BROKEN
 
 
+async def test_the_entry_can_be_edited_among_other_files(one: Deploying) -> None:
+    """What was read back is sent back changed, and the rest of the sources stays."""
+    files = {"src_SLASH_index__js": "module.exports = require('../lib')", "lib__js": "1"}
+    function, _ = await one.deploy("hello", archive(**files, package__json='{"main": "src/index.js"}'))
+    edited = SingleFile("src/index.js", "module.exports = require('../lib') // edited")
+    function, build = await one.redeploy(function, upload=edited)
+    assert (build.error, function.live_version) == (None, 2)
+    sources = await one.deployments.source_of(function)
+    assert sources is not None
+    assert (sources.code, sources.files) == (edited.code, ("lib.js", "package.json", "src/index.js"))
+
+
+async def test_when_the_newest_sources_are_gone_the_live_ones_are_shown(one: Deploying) -> None:
+    """Those of a failed deploy are not kept forever; to build them again they have to be sent."""
+    function, _ = await one.deploy("hello", HELLO)
+    function, build = await one.redeploy(function, upload=BROKEN)
+    await one.objects.delete(build.source_path)
+    sources = await one.deployments.source_of(function)
+    assert sources is not None
+    assert sources.code == HELLO
+    with pytest.raises(Problem, match="not kept any more"):
+        await one.redeploy(function)
+
+
 async def test_deleting_a_function_leaves_nothing(one: Deploying) -> None:
     """No row and no object; the name is free again."""
     function, _ = await one.deploy("hello", HELLO)
