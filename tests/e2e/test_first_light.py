@@ -5,7 +5,8 @@ Every step goes through the launcher, the real Pulumi engine and real processes;
 
 import json
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,29 @@ def test_an_update_under_load_fails_no_call_and_mixes_no_answer(walk: Walk, togg
         assert [mark["first"] for mark in caller] == sorted((mark["first"] for mark in caller), reverse=True)
 
 
+def test_a_changed_setting_is_taken_up_under_load_without_a_failed_call(walk: Walk) -> None:
+    """Another process answers afterwards, and no caller has noticed."""
+    before = {process.pid for process in _servers(walk)}
+    endpoint = walk.as_ann("functions")["functions"][0]["endpoint"]
+    walk.machine.configure(maxBodyMb=5)
+    with calling(endpoint, walk.ann["CLOUDSERVE_API_KEY"]) as answers:
+        walk.machine.cloudserve("up", walk.machine.stack)
+    assert answers.failures == []
+    assert {process.pid for process in _servers(walk)} != before
+
+
+def test_a_kill_under_load_loses_no_record_of_an_answered_call(walk: Walk) -> None:
+    """The supervisor starts the platform again; each answer that a caller has is in the usage."""
+    toggle = next(function for function in walk.as_ann("functions")["functions"] if function["name"] == "toggle")
+    calls = _calls(walk, "toggle")
+    with calling(toggle["endpoint"], walk.ann["CLOUDSERVE_API_KEY"]) as answers:
+        _wait_for(lambda: sum(answers.counts.values()) > 100)
+        _platform_process(walk).kill()
+        killed_at = sum(answers.counts.values())
+        _wait_for(lambda: sum(answers.counts.values()) > killed_at + 100)
+    _wait_for(lambda: _calls(walk, "toggle") >= calls + sum(answers.counts.values()))
+
+
 def test_a_rollback_lets_the_old_version_answer(walk: Walk) -> None:
     """As soon as the command has ended."""
     assert _versions(walk) == [(2, True), (1, False)]
@@ -235,6 +259,17 @@ def test_with_keep_data_false_nothing_is_left(walk: Walk) -> None:
     assert walk.machine.processes() == []
     ignored = walk.machine.stack_file.relative_to(CHECKOUT)
     assert str(ignored) not in walk.machine.run(["git", "-C", str(CHECKOUT), "status", "--porcelain"]).stdout
+
+
+def _platform_process(walk: Walk) -> psutil.Process:
+    return next(process for process in _servers(walk) if "cloudserve.cli.platform" in process.cmdline())
+
+
+def _wait_for(holds: Callable[[], bool], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "it did not come to hold in time"
+        time.sleep(0.1)
 
 
 def _output(walk: Walk, name: str) -> str:

@@ -158,11 +158,12 @@ class BuildWorker:
         owner_id, function_id, sequence = build.owner_id, build.function_id, build.sequence
         await self._store.functions.go_live(owner_id, function_id, number=build.number, sequence=sequence, at=utc_now())
         await self._store.functions.set_status(owner_id, function_id, "active", sequence=sequence)
-        output.write(f"Version {build.number} is ready.")
-        await self._store.builds.finish(build.id, name, status="active", error=None, output=output.text, at=utc_now())
+        # Before the build is called done, so that whoever waited for it reaches the new version with the next call.
         function = await self._store.functions.get(owner_id, function_id)
         if function is not None and function.live_version == build.number:
             await announce(self._on_live, function, version)
+        output.write(f"Version {build.number} is ready.")
+        await self._store.builds.finish(build.id, name, status="active", error=None, output=output.text, at=utc_now())
 
     async def _fail(self, build: Build, name: str, output: Output, error: str) -> None:
         output.write(error)

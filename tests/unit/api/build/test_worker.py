@@ -12,6 +12,7 @@ from cloudserve.api.build import worker
 from cloudserve.api.build.failure import BuildFailed
 from cloudserve.api.build.tools import Output
 from cloudserve.api.build.worker import BuildWorker
+from cloudserve.core.config import DataFolder
 from cloudserve.core.models.base import utc_now
 from cloudserve.core.models.function import Build, Version
 from cloudserve.core.objects.abc import ObjectsUnavailable
@@ -48,7 +49,7 @@ async def test_a_build_survives_a_platform_that_is_killed(tmp_path: Path) -> Non
         function, build = await one.done(function, build)
         assert (build.status, build.attempts, function.live_version) == ("active", 2, 1)
         assert (await one.version(function)).lock is not None
-        assert not any((one.settings.data_dir / "work" / "builds").iterdir())
+        assert not any((DataFolder(one.settings.data_dir).work / "builds").iterdir())
 
 
 async def test_a_build_that_is_cut_off_again_and_again_fails(one: Deploying) -> None:
