@@ -27,6 +27,7 @@ def clear_dead_locks(backend: str, stack: str) -> list[int]:
             continue
         if host == socket.gethostname() and not _lives(pid, since):
             file.unlink(missing_ok=True)
+            file.with_name(f"{file.name}.attrs").unlink(missing_ok=True)
             cleared.append(pid)
     return cleared
 

@@ -43,8 +43,11 @@ class Stack:
 
     def exists(self) -> bool:
         """Tells whether the backend knows the stack."""
-        known = json.loads(self._quiet("stack", "ls", "--json"))
-        return any(row["name"].rpartition("/")[2] == self.name for row in known)
+        return self._row() is not None
+
+    def is_empty(self) -> bool:
+        """Tells whether there is nothing to take down: not even what an `up` that failed has made."""
+        return not (self._row() or {}).get("resourceCount")
 
     def up(self) -> None:
         """Brings the stack to what the program and the settings say."""
@@ -66,6 +69,10 @@ class Stack:
     @property
     def _stack(self) -> tuple[str, ...]:
         return ("--stack", self.name)
+
+    def _row(self) -> dict[str, Any] | None:
+        known: list[dict[str, Any]] = json.loads(self._quiet("stack", "ls", "--json"))
+        return next((row for row in known if row["name"].rpartition("/")[2] == self.name), None)
 
     def _clear_locks(self) -> None:
         for pid in pulumi_locks.clear_dead_locks(self.environment.backend, self.name):

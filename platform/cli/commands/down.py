@@ -1,7 +1,7 @@
 """`cloudserve down`: takes a platform down."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,18 +25,26 @@ def down(
     """
     out = Output(as_json)
     stack = Stack(name, out)
-    outputs = stack.outputs()
-    if not outputs:
+    if stack.is_empty():
         out.result({"stack": name, "state": "not-created"}, f"There is nothing of the stack {name} to take down.")
         return
-    data = outputs["dataDir"]
-    fate = f"Its data stay in {data}." if outputs["keepData"] else f"Its data in {data} will be DELETED."
+    outputs = stack.outputs()
     if not yes:
+        question = f"Take down the stack {name}? {_fate(outputs)}"
         if not sys.stdin.isatty():
-            raise CommandError(f"This takes down the stack {name}. {fate} Remedy: say so with `--yes`.")
-        typer.confirm(f"Take down the stack {name}? {fate}", abort=True, err=True)
+            raise CommandError(f"{question} Remedy: say so with `--yes`.", reason="not-confirmed")
+        typer.confirm(question, abort=True, err=True)
     stack.destroy()
-    if not outputs["keepData"]:
+    if outputs.get("keepData") is False:
         profile.forget(outputs["url"])
-    told = f"The stack {name} is down. " + (f"Its data stay in {data}." if outputs["keepData"] else "Nothing is left.")
-    out.result({"stack": name, "state": "down", "dataKept": outputs["keepData"], "dataDir": data}, told)
+    result = {"stack": name, "state": "down", "keepData": outputs.get("keepData"), "dataDir": outputs.get("dataDir")}
+    out.result(result, f"The stack {name} is down. {_fate(outputs)}")
+
+
+def _fate(outputs: dict[str, Any]) -> str:
+    """Returns what becomes of the data; an `up` that failed half-way has not told where they are."""
+    if "dataDir" not in outputs:
+        return "Its data stay unless its setting keepData is false."
+    if outputs["keepData"]:
+        return f"Its data stay in {outputs['dataDir']}."
+    return f"Its data in {outputs['dataDir']} are deleted with it."

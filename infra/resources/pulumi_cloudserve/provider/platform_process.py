@@ -82,28 +82,32 @@ class PlatformProcessHandler(Handler):
             instance = self._adopted(running, mark, inputs["settings"])
             if instance is None:
                 context.say("handing over to a process with the new settings")
-                instance = self._write(file, wanted)
+                instance = self._write(file, wanted, mark)
                 self._hand_over(running, inputs, instance, before, context)
         else:
             if not running.clear_orphans():
                 raise ResourceError(f"A process of an earlier platform on {data} does not end. Remedy: kill it.")
             _refuse_taken_ports(inputs["settings"], context)
             context.say("starting")
-            instance = self._write(file, wanted)
+            instance = self._write(file, wanted, mark)
             launch.launch([*inputs["command"], "--settings", str(file)], data)
             self._await(running, inputs["settings"], instance, _gave_up_starting(running))
-        write_text(data / "run" / "applied.json", json.dumps({**mark, "instance": instance}))
         return {"instance": instance, "running": True}
 
     def _adopted(self, running: Running, mark: Values, settings: Values) -> str | None:
-        """Returns the instance of a platform that runs on exactly these settings and this code."""
+        """Returns the instance of a platform that runs, or starts, on exactly these settings and this code."""
         applied = read_json(running.data / "run" / "applied.json")
         instance = applied.get("instance")
-        same = {name: applied.get(name) for name in mark} == dict(mark)
-        return instance if same and instance and _instance_at(settings) == instance else None
+        if not isinstance(instance, str) or {name: applied.get(name) for name in mark} != dict(mark):
+            return None
+        until = time.monotonic() + START_SECONDS
+        while running.record.get("state") == "starting" and time.monotonic() < until:
+            time.sleep(0.05)
+        return instance if _instance_at(settings) == instance else None
 
-    def _write(self, file: Path, wanted: Values) -> str:
+    def _write(self, file: Path, wanted: Values, mark: Values) -> str:
         instance = secrets.token_hex(8)
+        write_text(file.with_name("applied.json"), json.dumps({**mark, "instance": instance}))
         write_text(file, json.dumps({**wanted, "instance": instance}))
         return instance
 
