@@ -34,7 +34,7 @@ class Options(Body):
     limits: Limits | None = None
     egress: Egress | None = None
     environment: dict[str, str] | None = Field(default=None, examples=[{"GREETING": "hello"}])
-    secrets: list[str] | None = Field(default=None, description="Names of secrets it reads.")
+    secrets: list[str] | None = Field(default=None, description="Names of the secrets it gets; none: all.")
     auth: Literal["key", "public"] | None = None
     cors: Cors | None = None
 

@@ -32,12 +32,14 @@ class Materialiser:
         """
         if function.live_version is None:
             return None
-        version, secrets = await asyncio.gather(
+        version, kept = await asyncio.gather(
             self._store.versions.get(function.owner_id, function.id, function.live_version),
             self._store.secrets.list(function.owner_id, function.id),
         )
         if version is None:
             return None
+        named = version.spec.secrets
+        secrets = [secret for secret in kept if not named or secret.name in named]
         code = await self._trees.get(version.bundle_path, version.bundle_hash)
         layer = None
         if version.layer_path is not None and version.layer_hash is not None:

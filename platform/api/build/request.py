@@ -33,7 +33,7 @@ class DeployRequest:
     """A new function and its first version.
 
     `runtime` and `entry` None mean that they are found in the sources; `handler` None that the runtime looks for the
-    known names. `secrets` are the names of secrets the function may read, never their values.
+    known names. `secrets` are the names of the secrets it gets, never their values; none named means all.
     """
 
     name: str

@@ -35,7 +35,10 @@ def deploy(
     handler: Annotated[str | None, typer.Option(help="The export that is called; by default the known names.")] = None,
     env: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Environment; may be repeated.")] = None,
     secret: Annotated[
-        list[str] | None, typer.Option(metavar="KEY", help="A secret it reads; may be repeated. Set it with `secrets`.")
+        list[str] | None,
+        typer.Option(
+            metavar="KEY", help="A secret it gets, may be repeated; without any, all. Set them with `secrets`."
+        ),
     ] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds a call may take.")] = None,
     memory: Annotated[int | None, typer.Option(help="MiB of memory of a worker.")] = None,

@@ -74,7 +74,8 @@ class Function(Record):
 class VersionSpec(Model):
     """What a deploy asks for beside its sources; an immutable part of the version that it makes.
 
-    `entry` is the file that is loaded, relative to the sources. `environment` is plain; `secrets` are names only.
+    `entry` is the file that is loaded, relative to the sources. `environment` is plain. `secrets`
+    names those of the function's secrets that this version gets; none named means all of them.
     """
 
     runtime: Runtime

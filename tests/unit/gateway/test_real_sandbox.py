@@ -133,3 +133,16 @@ async def test_a_changed_secret_is_served_by_new_workers(real: Platform) -> None
     await real.secret(function, "TOKEN", "two")
     await real.gateway.prewarm(function)
     assert (await real.functions.get("/run/alice/hello")).text == "two"
+
+
+async def test_a_version_gets_the_secrets_that_it_names_or_else_all(real: Platform) -> None:
+    """So that a version can be kept from what is not its own."""
+    owner = await real.owner()
+    function = await real.function(owner, public=True, live=False)
+    await real.secret(function, "FIRST", "1")
+    await real.secret(function, "SECOND", "2")
+    source = "import os\ndef handler(context):\n    return sorted({'FIRST', 'SECOND'} & set(os.environ))\n"
+    for named, seen in (["SECOND"], ["SECOND"]), ([], ["FIRST", "SECOND"]):
+        await real.deploy(function, source, runtime="python", secrets=named)
+        await real.gateway.prewarm(function)
+        assert (await real.functions.get("/run/alice/hello")).json() == seen
