@@ -12,6 +12,7 @@ import orjson
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -51,9 +52,9 @@ class _State:
 
 
 def request_id_of(scope: Scope) -> str:
-    """Returns the id of a request, as its answer and its log lines carry it."""
-    state: _State = scope[_STATE]
-    return state.request_id
+    """Returns the id of a request, as its answer and its log lines carry it; a fresh one for what has none."""
+    state: _State | None = scope.get(_STATE)
+    return state.request_id if state else new_id()
 
 
 def allow_body(scope: Scope, limit: int) -> None:
@@ -106,6 +107,9 @@ class Envelope:
         with structlog.contextvars.bound_contextvars(requestId=state.request_id):
             try:
                 await self.app(scope, _bounded(receive, headers, state), send_with_headers)
+            except ClientDisconnect:
+                log.info("the client has gone", method=scope["method"], path=scope["path"])
+                return
             except Exception:
                 log.exception("a request failed", method=scope["method"], path=scope["path"])
                 if status:
@@ -171,7 +175,7 @@ def render(problem: Problem, request_id: str) -> Response:
 
 def _is_functions(scope: Scope) -> bool:
     path: str = scope["path"]
-    return path == "/run" or path.startswith("/run/")
+    return path.startswith("/run/")
 
 
 def _bounded(receive: Receive, headers: Headers, state: _State) -> Receive:

@@ -106,8 +106,8 @@ async def signup(body: Signup, request: Request, response: Response, context: Ct
 @router.post("/login", summary="Sign in", responses=problems(401, 403, 429))
 async def login(body: Login, request: Request, response: Response, context: Ctx) -> SignedIn:
     """Starts a session. A wrong password and an unknown account answer alike."""
-    context.attempts.login(request, body.email)
     email = required_email(body.email)
+    context.attempts.login(request, email)
     owner = await context.store.owners.by_email(email)
     kept = owner.password_hash.get_secret_value() if owner and owner.password_hash else None
     right = await context.passwords.verify(kept, body.password)
@@ -115,7 +115,7 @@ async def login(body: Login, request: Request, response: Response, context: Ctx)
         raise Problem(401, "The mail address or the password is wrong.", reason="wrong-credentials")
     if not owner.is_verified:
         raise Problem(403, "Verify your mail address first: enter the code that was mailed.", reason="unverified")
-    context.attempts.signed_in(body.email)
+    context.attempts.signed_in(email)
     if context.passwords.needs_rehash(kept):
         await _rehash(context, owner, kept, body.password)
     await sign_in(context, request, response, owner)
@@ -125,13 +125,14 @@ async def login(body: Login, request: Request, response: Response, context: Ctx)
 @router.post("/verify", summary="Verify a mail address", responses=problems(429))
 async def verify(body: Verify, request: Request, response: Response, context: Ctx) -> SignedIn:
     """Takes the code of a new account, verifies its mail address and starts a session."""
-    context.attempts.login(request, body.email)
-    owner = await context.store.owners.by_email(required_email(body.email))
+    email = required_email(body.email)
+    context.attempts.login(request, email)
+    owner = await context.store.owners.by_email(email)
     if owner is None or not await context.codes.redeem(owner.id, "verify", body.code):
         raise code_refused()
     owner.is_verified = True
     await context.store.owners.update(owner)
-    context.attempts.signed_in(body.email)
+    context.attempts.signed_in(email)
     await sign_in(context, request, response, owner)
     return SignedIn(user=UserView.of(owner))
 
@@ -140,8 +141,8 @@ async def verify(body: Verify, request: Request, response: Response, context: Ct
 async def resend_verification(body: EmailOnly, request: Request, context: Ctx) -> Message:
     """Mails a fresh code to an account that waits to be verified. The answer is the same when there is none."""
     check_mail(context)
-    context.attempts.send_code(request, body.email)
     email = required_email(body.email)
+    context.attempts.send_code(request, email)
 
     async def send() -> None:
         owner = await context.store.owners.by_email(email)

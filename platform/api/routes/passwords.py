@@ -40,8 +40,8 @@ class ChangePassword(Body):
 async def forgot_password(body: ForgotPassword, request: Request, context: Ctx) -> Message:
     """Mails a code to the account. The answer is the same when there is none."""
     check_mail(context)
-    context.attempts.send_code(request, body.email)
     email = required_email(body.email)
+    context.attempts.send_code(request, email)
 
     async def send() -> None:
         owner = await context.store.owners.by_email(email)
@@ -55,8 +55,8 @@ async def forgot_password(body: ForgotPassword, request: Request, context: Ctx) 
 @router.post("/reset-password", summary="Choose a new password with a code", responses=problems(429))
 async def reset_password(body: ResetPassword, request: Request, context: Ctx) -> Message:
     """Sets the password, ends all sessions of the account, and counts as proof of its mail address."""
-    context.attempts.login(request, body.email)
     email = required_email(body.email)
+    context.attempts.login(request, email)
     fault = weakness(body.password, field="password", own_words=(email, email.partition("@")[0]))
     if fault is not None:
         raise invalid(fault)
@@ -66,7 +66,7 @@ async def reset_password(body: ResetPassword, request: Request, context: Ctx) ->
     owner.is_verified = True
     await set_password(context, owner, body.password)
     await context.store.sessions.delete_of(owner.id)
-    context.attempts.signed_in(body.email)
+    context.attempts.signed_in(email)
     return Message(message="The password is changed. Sign in with it.")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from starlette.types import Message
 
 from cloudserve.api.middleware import BODY_LIMIT, origin_of
 from cloudserve.core.ids import is_id
@@ -33,6 +34,8 @@ async def test_an_error_names_its_request(platform: Platform) -> None:
         ("GET", "/nothing", 404, "not-found"),
         ("GET", "/api/functions/", 404, "not-found"),
         ("GET", "/docs", 404, "not-found"),
+        ("GET", "/run", 404, "not-found"),
+        ("POST", "/run/ada/hello", 404, "not-found"),
         ("PATCH", "/api/functions", 405, "method-not-allowed"),
         ("DELETE", "/healthz", 405, "method-not-allowed"),
     ],
@@ -113,6 +116,28 @@ async def test_a_fault_of_ours_is_a_500_that_tells_nothing(
     logged = capsys.readouterr().out
     assert "secret details" in logged
     assert answer.json()["requestId"] in logged
+
+
+async def test_a_client_that_goes_is_no_fault(
+    platform: Platform, ada: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the middle of a deploy, say: nothing is answered, and no trace is logged."""
+    key = (await ada.http.post("/api/apikey/regenerate")).json()["apiKey"]
+    messages = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return next(messages)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"api-key", key.encode()), (b"content-type", b"application/json")]
+    path = "/api/functions/deploy"
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b"", "root_path": ""}
+    await platform.app(scope, receive, send)
+    assert sent == []
+    assert "Traceback" not in capsys.readouterr().out
 
 
 async def test_answers_carry_the_headers_of_a_careful_origin(platform: Platform) -> None:
