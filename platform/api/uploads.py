@@ -134,13 +134,26 @@ def _deploy_request(options: DeployOptions, upload: Upload) -> DeployRequest:
 async def _read(request: Request, settings: Settings) -> tuple[ArchiveUpload | None, Any]:
     """Returns the archive, if there is one, and the options as they came."""
     content_type = request.headers.get("content-type", "")
+    is_form = content_type.partition(";")[0].strip().lower() == "multipart/form-data"
     allow_body(request.scope, settings.max_archive_mb * MEBIBYTE + _OVERHEAD)
-    if content_type.partition(";")[0].strip().lower() == "multipart/form-data":
-        return await _read_form(request)
-    content = await request.body()
+    try:
+        if is_form:
+            return await _read_form(request)
+        content = await request.body()
+    except HTTPException as error:
+        if error.status_code != 413:
+            raise
+        raise _too_large("archive" if is_form else "code", settings) from error
     if content and not is_json(content_type):
         raise unsupported_media_type("application/json", "multipart/form-data")
     return None, _parsed(content or b"{}")
+
+
+def _too_large(field: str, settings: Settings) -> Problem:
+    """Returns the 422 that a larger upload gets, without having been read to its end."""
+    limit = f"{settings.max_archive_mb} MiB"
+    remedy = "Leave out what the function does not need, such as node_modules, tests and media."
+    return invalid(FieldError(field, f"The upload is larger than the {limit} that are allowed.", limit, remedy))
 
 
 async def _read_form(request: Request) -> tuple[ArchiveUpload, Any]:

@@ -70,7 +70,7 @@ class NodeDependencies:
         arguments = ["install", "--package-lock-only", "--omit-lockfile-registry-resolved", *_FLAGS]
         finished = await self._npm(arguments, folder)
         if finished.code != 0:
-            raise _failure(finished)
+            raise _failure(finished, folder)
         return _canonical(await asyncio.to_thread((folder / "package-lock.json").read_text, encoding="utf-8"))
 
     async def install(self, lock: str, output: Output) -> Path:
@@ -107,7 +107,7 @@ class NodeDependencies:
             await asyncio.to_thread(_write, draft, files)
             finished = await self._npm(["ci", *_FLAGS], draft)
             if finished.code != 0:
-                raise _failure(finished)
+                raise _failure(finished, draft)
             await asyncio.to_thread((draft / MODULES).mkdir, exist_ok=True)
             await asyncio.to_thread(draft.rename, tree)
         finally:
@@ -154,7 +154,7 @@ def _canonical(text: str) -> str:
     return json.dumps(lock, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _failure(finished: Finished) -> BuildFailed:
+def _failure(finished: Finished, folder: Path) -> BuildFailed:
     """Returns in plain words why npm failed."""
     missing = _NOT_FOUND.search(finished.text)
     if "code E404" in finished.text and missing is not None:
@@ -168,7 +168,7 @@ def _failure(finished: Finished) -> BuildFailed:
         return BuildFailed("The npm registry could not be reached. Try again later, or tell the operator.")
     lines = [line.removeprefix("npm error").strip() for line in finished.text.splitlines() if "npm error" in line]
     told = [line for line in lines if line and not line.startswith("A complete log")]
-    return BuildFailed("The npm packages could not be installed:\n" + "\n".join(told[:10]))
+    return BuildFailed("The npm packages could not be installed:\n" + "\n".join(told[:10]).replace(f"{folder}/", ""))
 
 
 class InstalledTree:

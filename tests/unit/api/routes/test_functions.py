@@ -134,7 +134,10 @@ async def test_a_deploy_may_be_as_large_as_the_settings_say(ada: User, platform:
     assert (await ada.http.post("/api/functions/deploy", json=HELLO | {"code": code})).status_code == 202
     limit = (platform.settings.max_archive_mb + 1) * 1024 * 1024
     answer = await ada.http.post("/api/functions/deploy", json=HELLO | {"code": "x" * limit})
-    assert (answer.status_code, answer.json()["reason"]) == (413, "too-large")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "code")
+    form = {"archive": ("app.tar.gz", b"x" * limit)}
+    answer = await ada.http.post("/api/functions/deploy", files=form, data={"options": '{"name": "large"}'})
+    assert (answer.status_code, answer.json()["errors"][0]["limit"]) == (422, "25 MiB")
 
 
 async def test_only_who_may_deploy_may_send_much(platform: Platform) -> None:
