@@ -221,17 +221,15 @@ def _show(place: Place, folder: Path) -> str:
     return f"{shown}\n    {line}\n    {indent}^"
 
 
-async def inspect_python(
-    folder: Path,
-    entry: str,
-) -> list[str]:
+async def inspect_python(folder: Path, entry: str) -> list[str]:
     """Checks every Python file and returns the distributions that are imported. Raises `SourceErrors`."""
     program = [sys.executable, "-I", "-S", imports_python.__file__, str(folder), entry]
     finished = await run(program, folder=folder, environment={})
-    if finished.code != 0:
+    try:
+        report: dict[str, Any] = json.loads(finished.text)
+    except ValueError:
         # The parser itself gave up, which takes code that nobody wrote by hand.
-        raise BuildFailed(f"Python could not read the sources (it ended with code {finished.code}).")
-    report: dict[str, Any] = json.loads(finished.text)
+        raise BuildFailed(f"Python could not read the sources (it ended with code {finished.code}).") from None
     if report["errors"]:
         raise await asyncio.to_thread(SourceErrors, [Place(**error) for error in report["errors"]], folder)
     return list(report["distributions"])

@@ -73,6 +73,8 @@ DISTRIBUTIONS: Final = {
 }
 """Modules whose distribution has another name. Any other module is taken for a distribution of its own name."""
 
+MAX_ERRORS: Final = 100
+
 _IMPORT_ERRORS: Final = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
@@ -88,7 +90,7 @@ class SyntaxProblem:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was read: every syntax error, and the distributions that the entry and what it imports need."""
+    """The syntax errors, `MAX_ERRORS` at most, and the distributions that the entry and what it imports need."""
 
     errors: list[SyntaxProblem]
     distributions: list[str]
@@ -103,7 +105,7 @@ def inspect(folder: Path, entry: str) -> Report:
         problem = _check(path, name, trees)
         if problem is not None:
             errors.append(problem)
-    return Report(errors, sorted(_needed(folder, entry, trees)))
+    return Report(errors[:MAX_ERRORS], sorted(_needed(folder, entry, trees)))
 
 
 def _check(path: Path, name: str, trees: dict[Path, ast.Module]) -> SyntaxProblem | None:

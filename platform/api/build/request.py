@@ -53,7 +53,8 @@ class DeployRequest:
 class DeployChanges:
     """What a redeploy changes; None keeps what is. All None rebuilds the newest sources as they are.
 
-    An empty `handler` goes back to the known names.
+    A single file named as the entry takes its place among the other sources. An empty `handler` goes back to the known
+    names.
     """
 
     upload: Upload | None = None

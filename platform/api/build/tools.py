@@ -1,8 +1,8 @@
 """Runs the tools of a build: npm, pip and esbuild.
 
 A tool gets a clean environment that keeps only what tells it how this host reaches its registries (the host's npm and
-pip configuration, proxies, certificates), a home and caches of its own, and a time limit. What it prints arrives line
-by line. When it runs out of time, or its build is given up, its whole process group is killed.
+pip configuration, proxies, certificates), and a home and caches of its own. What it prints arrives line by line. When
+its build runs out of time or is given up, its whole process group is killed.
 """
 
 import asyncio
@@ -35,8 +35,6 @@ _KEPT: Final = frozenset(
 _KEPT_PREFIXES: Final = ("PIP_", "NPM_CONFIG_")
 _CHUNK_BYTES: Final = 64 * 1024
 _MAX_OUTPUT_BYTES: Final = 256 * 1024
-
-
 _GUARD: Final = (
     (
         sys.executable,

@@ -23,8 +23,9 @@ from cloudserve.core.store.abc import Gone, Store, Taken, Unavailable
 MAX_ATTEMPTS: Final = 3
 BUILDS_AT_ONCE: Final = 2
 LEASE_SECONDS: Final = 10.0
-EXTEND_SECONDS: Final = 3.0
-ANNOUNCE_SECONDS: Final = 10.0
+EXTEND_SECONDS: Final = 1.0
+"""How often the lease is prolonged, and with it what was printed so far is shown."""
+ANNOUNCE_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 5.0
 """How often to look for builds that nobody in this process announced: those whose lease has run out."""
 
@@ -104,7 +105,8 @@ class BuildWorker:
             await self._run(build, name, output)
         except asyncio.CancelledError:
             # The next start need not wait for the lease to run out.
-            await self._store.builds.extend(build.id, name, until=utc_now(), output=output.text)
+            with contextlib.suppress(Unavailable):
+                await self._store.builds.extend(build.id, name, until=utc_now(), output=output.text)
             raise
         except (LeaseLost, Gone):
             _log.info("build %s was taken over, or deleted with its function", build.id)
@@ -143,7 +145,7 @@ class BuildWorker:
             version = await making
         finally:
             making.cancel()
-            await asyncio.wait([making])
+            await asyncio.gather(making, return_exceptions=True)
         await self._extend(build, name, output)
         with contextlib.suppress(Taken):  # the same build, by one that has lost its lease since
             await self._store.versions.add(version)
