@@ -16,15 +16,20 @@ class _Tail:
 
     def __init__(self, out: Output) -> None:
         self._silent = out.as_json
-        self._shown = 0
+        self._text = ""
 
     def show(self, text: str) -> None:
         # A build that a restart cut off begins its output anew.
-        fresh = text[self._shown :] if len(text) >= self._shown else text
-        self._shown = len(text)
+        fresh = text.removeprefix(self._text)
+        self._text = text
         if fresh and not self._silent:
             sys.stderr.write(fresh)
             sys.stderr.flush()
+
+    def failure(self, error: str) -> str:
+        """Returns what to say of a build that failed, without what its output has said already."""
+        told = not self._silent and self._text.rstrip().endswith(error.rstrip())
+        return "The build failed; it says why above." if told else f"The build failed: {error}"
 
 
 def wait_for_build(client: Client, build_id: str, out: Output) -> dict[str, Any]:
@@ -49,7 +54,7 @@ def wait_for_build(client: Client, build_id: str, out: Output) -> dict[str, Any]
                 return build
             if build["status"] == "failed":
                 raise CommandError(
-                    f"The build failed: {build.get('error') or 'no reason was given.'}",
+                    tail.failure(build.get("error") or "no reason was given."),
                     reason="build-failed",
                     details={"build": build},
                 )

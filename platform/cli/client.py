@@ -30,21 +30,15 @@ class ApiError(CommandError):
     def __init__(self, response: httpx2.Response) -> None:
         problem = _problem_of(response)
         status = response.status_code
-        lines = [str(problem.get("message") or problem.get("detail") or f"The platform answered with status {status}.")]
-        for fault in problem.get("errors", []):
-            remedy, limit = fault.get("remedy"), fault.get("limit")
-            notes = [*([f"limit: {limit}"] if limit is not None else []), *([str(remedy)] if remedy else [])]
-            lines.append(f"  {fault.get('field')}: {'; '.join(notes) or fault.get('message')}")
+        message = str(problem.get("message") or problem.get("detail") or f"The platform answered with status {status}.")
         reason = str(problem.get("reason") or "failed")
-        tail = [f"reason: {reason}"] if problem.get("reason") else []
-        if request_id := problem.get("requestId"):
-            tail.append(f"request {request_id}")
-        if tail:
-            lines.append(f"({', '.join(tail)})")
+        notes = [_fault(fault) for fault in problem.get("errors", [])]
+        if problem.get("reason"):
+            notes.append(f"(reason: {reason}, request {problem.get('requestId', 'unknown')})")
         if status == 401 and reason != "wrong-credentials":
-            lines.append("Sign in with `./cloudserve login`, or set CLOUDSERVE_API_KEY.")
+            notes.append("Sign in with `./cloudserve login`, or set CLOUDSERVE_API_KEY.")
         details = {k: v for k, v in problem.items() if k not in {"message", "reason", "detail", "title", "type"}}
-        super().__init__("\n".join(lines), reason=reason, details={"status": status, **details})
+        super().__init__(message, reason=reason, details={"status": status, **details}, notes=notes)
         self.status = status
 
 
@@ -183,6 +177,13 @@ def unreachable(url: str) -> CommandError:
     """Returns the error for a platform that nothing listens for."""
     remedy = "Start it with `./cloudserve up`." if _is_loopback(url) else "Check the URL, and that it is up."
     return CommandError(f"The platform at {url} isn't running. {remedy}", reason="unreachable")
+
+
+def _fault(fault: dict[str, Any]) -> str:
+    """Returns a line on one field at fault: its limit and the remedy, or else what is wrong with it."""
+    limit, remedy = fault.get("limit"), fault.get("remedy")
+    parts = [*([f"limit: {limit}"] if limit is not None else []), *([str(remedy)] if remedy else [])]
+    return f"  {fault.get('field')}: {'; '.join(parts) or fault.get('message')}"
 
 
 def _is_loopback(url: str) -> bool:

@@ -8,12 +8,15 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import IO, Annotated, Any
+from datetime import datetime
+from typing import IO, Annotated, Any, Final
 
 import typer
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
+
+_UNFOLDED: Final = 10_000
 
 
 class CommandError(Exception):
@@ -24,16 +27,24 @@ class CommandError(Exception):
         reason: a stable word for a program.
         exit_code: what the process ends with.
         details: what `--json` shows besides.
+        notes: further lines for a person, which tell a program nothing new.
     """
 
     def __init__(
-        self, message: str, *, reason: str = "failed", exit_code: int = 1, details: Mapping[str, Any] | None = None
+        self,
+        message: str,
+        *,
+        reason: str = "failed",
+        exit_code: int = 1,
+        details: Mapping[str, Any] | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
         self.reason = reason
         self.exit_code = exit_code
         self.details = dict(details or {})
+        self.notes = list(notes)
 
 
 def _remember_json(ctx: typer.Context, value: bool) -> bool:
@@ -95,6 +106,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     return made
 
 
+def moment(timestamp: str | None) -> str:
+    """Returns a time of the API as a person reads it: to the second, in the time zone of this machine."""
+    if timestamp is None:
+        return "-"
+    return datetime.fromisoformat(timestamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
 def write_json(document: Any) -> None:
     """Writes one JSON document and a newline to standard output."""
     sys.stdout.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
@@ -107,8 +125,11 @@ def show_error(error: CommandError, *, as_json: bool) -> None:
         document = {"error": {"message": error.message, "reason": error.reason, **error.details}}
         sys.stderr.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
     else:
-        _console(sys.stderr).print(f"[bold red]error:[/] {escape(error.message)}", highlight=False, soft_wrap=True)
+        text = "\n".join([error.message, *error.notes])
+        _console(sys.stderr).print(f"[bold red]error:[/] {escape(text)}", highlight=False, soft_wrap=True)
 
 
 def _console(stream: IO[str]) -> Console:
-    return Console(file=stream, stderr=stream is sys.stderr, highlight=False)
+    # What is read by a program or kept in a file has no edge to fold at.
+    width = None if stream.isatty() else _UNFOLDED
+    return Console(file=stream, stderr=stream is sys.stderr, highlight=False, width=width)

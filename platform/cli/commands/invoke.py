@@ -56,7 +56,10 @@ def invoke(
         ) as response,
     ):
         if response.headers.get("content-type", "").startswith(MEDIA_TYPE) and response.is_error:
-            raise ApiError(response)
+            error = ApiError(response)
+            if error.details.get("component") == "function":
+                error.notes.append(f"See what it printed: `./cloudserve logs {name}`.")
+            raise error
         if as_json:
             Output(as_json=True).result(_document(response), "")
         else:

@@ -8,7 +8,7 @@ from cloudserve.cli import profile
 from cloudserve.cli.client import ApiError, Client, UrlOption, connect
 from cloudserve.cli.commands import new_app
 from cloudserve.cli.functions import the_function
-from cloudserve.cli.output import CommandError, JsonOption, Output, table
+from cloudserve.cli.output import CommandError, JsonOption, Output, moment, table
 from cloudserve.cli.prompts import confirm
 
 app = new_app(
@@ -35,7 +35,14 @@ def list_keys(url: UrlOption = None, as_json: JsonOption = False) -> None:
     with connect(url) as client:
         answer = client.get("/api/keys")
     rows = [
-        (key["_id"], key["name"], key["hint"], " ".join(key["scopes"]), key.get("expiresAt"), key.get("lastUsedAt"))
+        (
+            key["_id"],
+            key["name"],
+            key["hint"],
+            " ".join(key["scopes"]),
+            moment(key["expiresAt"]),
+            moment(key["lastUsedAt"]),
+        )
         for key in answer["keys"]
     ]
     out.result(answer, table(("ID", "NAME", "KEY", "SCOPES", "EXPIRES", "USED"), rows))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from textwrap import indent
 from typing import Annotated, Any, Final, Literal
 
 import typer
@@ -10,7 +11,7 @@ from rich.markup import escape
 from cloudserve.cli.client import Client, UrlOption, connect
 from cloudserve.cli.commands import new_app
 from cloudserve.cli.functions import NameArgument, the_function
-from cloudserve.cli.output import CommandError, JsonOption, Output, write_json
+from cloudserve.cli.output import CommandError, JsonOption, Output, moment, write_json
 
 app = new_app()
 
@@ -90,10 +91,10 @@ def _show(out: Output, entry: dict[str, Any]) -> None:
         return
     colour = _STATUS_COLOURS.get(entry["status"], "default")
     out.print(
-        f"[dim]{escape(entry['startTime'])}[/] [{colour}]{entry['status']}[/] {entry['duration']:.1f} ms "
+        f"[dim]{moment(entry['startTime'])}[/] [{colour}]{entry['status']}[/] {entry['duration']:.1f} ms "
         f"{entry['memoryUsed']:.0f} MB [dim]{escape(entry['executionId'])}[/]"
     )
     for line in entry["logs"]:
         out.print(f"  [dim]{line['level']:<5}[/] {escape(line['message'])}")
     if entry.get("error"):
-        out.print(f"  [red]{escape(entry['error'])}[/]")
+        out.print(f"[red]{escape(indent(entry['error'].rstrip(), '  '))}[/]")

@@ -7,7 +7,7 @@ import typer
 from cloudserve.cli.client import UrlOption, connect
 from cloudserve.cli.commands import new_app
 from cloudserve.cli.functions import NameArgument, the_function
-from cloudserve.cli.output import JsonOption, Output, table
+from cloudserve.cli.output import JsonOption, Output, moment, table
 from cloudserve.cli.prompts import confirm, read_secret
 
 app = new_app(
@@ -35,7 +35,7 @@ def list_secrets(name: NameArgument, url: UrlOption = None, as_json: JsonOption 
     with connect(url) as client:
         function = the_function(client, name)
         answer = client.get(f"/api/functions/{function['_id']}/secrets")
-    rows = [(secret["name"], secret["updatedAt"]) for secret in answer["secrets"]]
+    rows = [(secret["name"], moment(secret["updatedAt"])) for secret in answer["secrets"]]
     out.result(answer, table(("NAME", "SET"), rows) if rows else f"{name} has no secrets.")
 
 

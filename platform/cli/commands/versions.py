@@ -3,7 +3,7 @@
 from cloudserve.cli.client import UrlOption, connect
 from cloudserve.cli.commands import new_app
 from cloudserve.cli.functions import NameArgument, the_function
-from cloudserve.cli.output import JsonOption, Output, table
+from cloudserve.cli.output import JsonOption, Output, moment, table
 
 app = new_app()
 
@@ -19,7 +19,7 @@ def versions(name: NameArgument, url: UrlOption = None, as_json: JsonOption = Fa
         (
             "*" if version["isLive"] else "",
             version["version"],
-            version["createdAt"],
+            moment(version["createdAt"]),
             version["runtime"],
             version["sourceHash"][:12],
         )
