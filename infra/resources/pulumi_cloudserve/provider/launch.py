@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -41,7 +42,7 @@ def launch(command: Sequence[str], data: Path) -> None:
         _linger()
     else:
         with (data / "logs" / "supervisor.log").open("ab") as log:
-            subprocess.Popen(  # noqa: S603 - the command is the stack's own
+            supervisor = subprocess.Popen(  # noqa: S603 - the command is the stack's own
                 list(command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -50,6 +51,8 @@ def launch(command: Sequence[str], data: Path) -> None:
                 env=environment(),
                 start_new_session=True,
             )
+        # It outlives this process, which only has to take note if it ends before.
+        threading.Thread(target=supervisor.wait, daemon=True).start()
 
 
 def retire(data: Path) -> None:
