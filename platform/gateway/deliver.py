@@ -5,8 +5,8 @@ Guarantees
   id, so that a batch that was cut off is delivered again without harm.
 - A store that is away is waited for. A record that the store refuses, and a line that can't be read, are logged and
   passed over; the others arrive.
-- Calls go first: while little waits, delivery takes a tenth of the time and rests for nine; the more waits, the shorter
-  it rests, and with a spool that is half full it does not rest, so that a load which lasts makes calls slower before it
+- Calls go first: while many come in, delivery takes a tenth of the time and rests for nine. The fuller the spool is,
+  the shorter it rests, and from half full on it does not, so that a load which lasts makes calls slower before it
   costs a record.
 """
 
@@ -24,6 +24,8 @@ from cloudserve.gateway.spool import Spool
 IDLE_SECONDS: Final = 0.25
 RETRY_SECONDS: Final = 1.0
 LONGEST_REST: Final = 9.0
+BUSY_CALLS: Final = 20
+"""Calls between two batches that mean many: a batch of about 100 records takes a few milliseconds."""
 BATCH_BYTES: Final = 32 * 1024
 ADOPT_SECONDS: Final = 10.0
 
@@ -59,6 +61,7 @@ class Delivery:
 
     async def _run(self) -> None:
         adopt_at = time.monotonic() + ADOPT_SECONDS
+        calls = 0
         while True:
             began = time.monotonic()
             if began >= adopt_at:
@@ -70,11 +73,14 @@ class Delivery:
                 _log.warning("records wait for the store: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            await asyncio.sleep(self._rest(time.monotonic() - began) if more else IDLE_SECONDS)
-
-    def _rest(self, worked: float) -> float:
-        """Returns the seconds to rest after a batch that took `worked` seconds."""
-        return worked * LONGEST_REST * max(0.0, 1 - 2 * self._spool.fullness)
+            worked = time.monotonic() - began
+            calls_before, calls = calls, self._spool.appended
+            if not more:
+                await asyncio.sleep(IDLE_SECONDS)
+            elif calls - calls_before > BUSY_CALLS:
+                await asyncio.sleep(worked * LONGEST_REST * max(0.0, 1 - 2 * self._spool.fullness))
+            else:
+                await asyncio.sleep(worked)
 
     async def _deliver_one(self) -> bool:
         """Delivers a batch; False when nothing waits. Raises `Unavailable`."""

@@ -57,6 +57,7 @@ class Materialiser:
             limits=version.spec.limits,
             egress=version.spec.egress,
             environment=version.spec.environment | self._opened(secrets),
+            function_name=function.name,
         )
 
     def _opened(self, secrets: Sequence[Secret]) -> dict[str, str]:

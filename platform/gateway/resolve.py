@@ -123,6 +123,11 @@ class Resolver:
             if cursor is None:
                 return
 
+    def trees(self) -> set[str]:
+        """Returns the hashes of the trees that routes lead to."""
+        deployments = [route.deployment for route in self._routes.values() if route.deployment is not None]
+        return {tree.name for one in deployments for tree in (one.code, one.layer) if tree is not None}
+
     async def close(self) -> None:
         """Ends loads and refreshes under way."""
         refreshes = [refresh.task for refresh in self._refreshes.values()]

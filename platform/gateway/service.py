@@ -1,12 +1,13 @@
 """The gateway as one thing: composed here, started and closed by whoever runs it."""
 
 import asyncio
-import contextlib
+import logging
+from typing import Final
 from urllib.parse import urlsplit
 
 from cloudserve.core.auth.credentials import Credentials
 from cloudserve.core.auth.sealing import Sealer
-from cloudserve.core.config import DataFolder, Settings
+from cloudserve.core.config import MEBIBYTE, DataFolder, Settings
 from cloudserve.core.models.function import Function
 from cloudserve.core.objects.abc import Objects
 from cloudserve.core.objects.cache import TreeCache
@@ -23,6 +24,11 @@ from cloudserve.gateway.recorder import Recorder
 from cloudserve.gateway.resolve import Resolver
 from cloudserve.sandbox.abc import Sandbox
 
+TIDY_SECONDS: Final = 600.0
+CACHE_BYTES: Final = 4 * 1024 * MEBIBYTE
+
+_log = logging.getLogger(__name__)
+
 
 class GatewayService:
     """The data plane. `app` is the functions' origin, `compat` the application for `/run` on the platform's.
@@ -34,7 +40,8 @@ class GatewayService:
         self, *, settings: Settings, store: Store, objects: Objects, credentials: Credentials, sandbox: Sandbox
     ) -> None:
         folder = DataFolder(settings.data_dir)
-        materialiser = Materialiser(store, TreeCache(folder.cache, objects), Sealer(credentials.secrets_key))
+        self._trees = TreeCache(folder.cache / "trees", objects)
+        materialiser = Materialiser(store, self._trees, Sealer(credentials.secrets_key))
         self._keys = Keys(store)
         self._resolver = Resolver(store, materialiser, sandbox, run_url=settings.run_url.rstrip("/"))
         self._feed = ChangeFeed(store, [self._keys.changed, self._resolver.changed])
@@ -52,21 +59,26 @@ class GatewayService:
             Invocations(parts, AnswerRules.for_functions(shares_host=shares_host)), instance=settings.instance
         )
         self.compat = Invocations(parts, AnswerRules.for_platform())
-        self._warming: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begins to follow changes and to deliver records. Raises `Unavailable` when the store is away."""
         await self._feed.start()
         await self._keys.start()
         await self._recorder.start()
-        self._warming = asyncio.create_task(self._resolver.warm_kept(), name="gateway-warming")
+        self._tasks = [
+            asyncio.create_task(self._resolver.warm_kept(), name="gateway-warming"),
+            asyncio.create_task(self._tidy(), name="gateway-tidying"),
+        ]
 
     async def close(self) -> None:
         """Stops, and delivers the records that wait; what the store does not take stays on disk."""
-        if self._warming is not None:
-            self._warming.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._warming
+        for task in self._tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                _log.error("a task of the gateway has failed", exc_info=ended)
+        self._tasks.clear()
         await self._feed.close()
         await self._resolver.close()
         await self._keys.close()
@@ -79,6 +91,15 @@ class GatewayService:
     async def prewarm(self, function: Function) -> None:
         """Returns when calls reach the function's live version, with a warm worker where that is possible."""
         await self._resolver.prewarm(function.owner_id, function.id)
+
+    async def _tidy(self) -> None:
+        """Keeps the cache of bundles and layers from growing without bound; what is served stays."""
+        while True:
+            await asyncio.sleep(TIDY_SECONDS)
+            try:
+                await self._trees.shrink(CACHE_BYTES, keep=self._resolver.trees())
+            except OSError as error:
+                _log.warning("the cache was not tidied: %s", error)
 
 
 def _buckets(settings: Settings) -> TokenBuckets | None:

@@ -110,6 +110,7 @@ class Spool:
     def __init__(self, folder: Path, *, file_bytes: int = FILE_BYTES, most_bytes: int = MOST_BYTES) -> None:
         self.folder = folder
         self.lost_bytes = 0
+        self.appended = 0
         self._file_bytes = file_bytes
         self._most_bytes = most_bytes
         self._files: deque[SpoolFile] = deque()
@@ -123,6 +124,7 @@ class Spool:
         if self._current.size >= self._file_bytes:
             self._current = self._next()
         self._current.append(line)
+        self.appended += 1
 
     def adopt(self) -> int:
         """Takes up the files of dead processes, before its own; returns how many."""

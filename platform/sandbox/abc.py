@@ -64,11 +64,12 @@ class Deployment:
     function_name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """One invocation. `path` is what followed the function's name, beginning with `/`; `query` as it was sent.
 
-    `body` is the whole body, or its parts as they arrive.
+    `body` is the whole body, or its parts as they arrive. Nobody changes a call, nor its outcome; they are not frozen
+    only because one of each is made per call, and a frozen one takes five times as long to make.
     """
 
     execution_id: str
@@ -100,7 +101,7 @@ class LogEntry:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What became of a call. `error` is for its owner: the message, and the stack where there is one.
 
