@@ -19,6 +19,8 @@ from pulumi_cloudserve.provider.framework import Context, Handler, ResourceError
 KEPT: Final = "administrator.json"
 PATH: Final = "/api/admin/administrator"
 PASSWORD_BYTES: Final = 18
+KEY_PREFIX: Final = "csk_"
+KEY_BYTES: Final = 32
 
 
 class AdministratorHandler(Handler):
@@ -37,14 +39,22 @@ class AdministratorHandler(Handler):
         folder = Path(inputs["credentials"])
         file = folder / KEPT
         kept = read_json(file)
-        if "password" not in kept:
-            # Written before it is used: an interrupted `create` must not leave an account that nobody can enter.
-            kept = {"password": secrets.token_urlsafe(PASSWORD_BYTES)}
+        fresh = "password" not in kept
+        if fresh:
+            # Written before they are used: an interrupted `create` must not leave an account that nobody can enter.
+            kept = {
+                "password": secrets.token_urlsafe(PASSWORD_BYTES),
+                "apiKey": KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES),
+            }
             write_text(file, json.dumps(kept))
         account = {name: inputs[name] for name in ("email", "userName", "fullName")}
-        answer = _call(inputs, "POST", {**account, "password": kept["password"]})
+        chosen = {name: kept[name] for name in ("password", "apiKey") if name in kept}
+        answer = _call(inputs, "POST", {**account, **chosen})
         if answer.get("apiKey"):
             kept = {**kept, "email": inputs["email"], "apiKey": answer["apiKey"]}
+            write_text(file, json.dumps(kept))
+        elif fresh:  # an account that was there before has another key, which only its owner knows
+            del kept["apiKey"]
             write_text(file, json.dumps(kept))
         found = _call(inputs, "GET")
         return found["user"]["_id"], _outputs(found, kept)
