@@ -123,7 +123,7 @@ class Worker(asyncio.Protocol):
                 sock=theirs.fileno(), output=output, cwd=self.folder, argv=argv, on_ended=self._on_ended
             )
         except OSError as error:
-            self._on_ended(-signal.SIGKILL)
+            self._on_ended(-signal.SIGKILL, 0)
             raise WorkerLost(Failure("crash", f"No worker could be started: {error}.")) from error
         finally:
             theirs.close()
@@ -417,7 +417,7 @@ class Worker(asyncio.Protocol):
 
     # -- its end -------------------------------------------------------------------------------------------------
 
-    def _on_ended(self, status: int) -> None:
+    def _on_ended(self, status: int, peak_kib: int) -> None:
         self.stopping = True
         if self._output >= 0:
             self._read_output()
@@ -429,7 +429,7 @@ class Worker(asyncio.Protocol):
         for grace in self._given_up.values():
             grace.cancel()
         self._given_up.clear()
-        cause = self._doom or self._cause(status)
+        cause = self._doom or self._cause(status, peak_kib)
         for future in (self.hello, self._ready):
             if not future.done():
                 future.set_exception(WorkerLost(cause))
@@ -453,9 +453,10 @@ class Worker(asyncio.Protocol):
         except OSError:
             self._loop.run_in_executor(None, lambda: shutil.rmtree(self.folder, ignore_errors=True))
 
-    def _cause(self, status: int) -> Failure:
+    def _cause(self, status: int, peak_kib: int) -> Failure:
         if status == -signal.SIGABRT and b"out of memory" in self._last_words:
-            return self.out_of_memory(self.peak_kib)
+            # It may have grown and ended between two looks of the watchdog, who then knows of less.
+            return self.out_of_memory(max(self.peak_kib, peak_kib))
         words = self._last_words.decode("utf-8", "replace").strip() or None
         if status >= 0:
             message = f"The function's process ended with exit code {status}."

@@ -20,7 +20,7 @@ import orjson
 _BOOT: Final = Path(__file__).parent / "runtimes" / "python" / "boot.py"
 _MAX_MESSAGE: Final = 64 * 1024
 
-OnEnded = Callable[[int], None]
+OnEnded = Callable[[int, int], None]
 """Takes the exit code, or minus the signal."""
 
 
@@ -118,7 +118,7 @@ class Zygote:
             if not future.done():
                 future.set_result(message["pid"])
         else:
-            self._on_ended.pop(message["ended"])(message["status"])
+            self._on_ended.pop(message["ended"])(message["status"], message["peak"])
 
     def _lost(self) -> None:
         self._disconnect()
@@ -131,7 +131,7 @@ class Zygote:
         self._on_spawned.clear()
         ended, self._on_ended = self._on_ended, {}
         for callback in ended.values():
-            callback(-9)
+            callback(-9, 0)
         self._on_lost()
 
     def _disconnect(self) -> None:

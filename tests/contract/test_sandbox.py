@@ -152,8 +152,8 @@ async def test_a_call_that_takes_too_long_is_a_504(functions: Functions, runtime
 async def test_calls_at_once_get_workers_of_their_own(functions: Functions, runtime: Runtime) -> None:
     """A burst on a cold function starts as many workers as its calls need, each counted once."""
     code = {
-        "python": "import os, time\ndef handler(context):\n    time.sleep(0.2)\n    return str(os.getpid())\n",
-        "node": "module.exports = () => new Promise((done) => setTimeout(() => done(String(process.pid)), 200));",
+        "python": "import os, time\ndef handler(context):\n    time.sleep(1.5)\n    return str(os.getpid())\n",
+        "node": "module.exports = () => new Promise((done) => setTimeout(() => done(String(process.pid)), 1500));",
     }
     deployment = functions.deploy(runtime, code[runtime], concurrency=2)
     answers = await asyncio.gather(*(functions.call(deployment) for _ in range(8)))

@@ -7,7 +7,7 @@ It holds no secret and no connection but its control socket (SOCK_SEQPACKET), ov
     host   -> {"limit": id, "data": bytes}                          RLIMIT_DATA of a worker that can't set it itself
     zygote -> {"ready": 1}                                          everything is loaded
     zygote -> {"spawned": id, "pid": pid}
-    zygote -> {"ended": id, "status": exit code, or minus the signal}
+    zygote -> {"ended": id, "status": exit code, or minus the signal, "peak": most resident memory ever, in KiB}
 
 A worker without `argv` is a fork that goes on in `worker`; with `argv` it becomes that program, with an empty
 environment. It finds its socket at descriptor 3, and has no other but the standard three. Workers die with the zygote
@@ -152,7 +152,7 @@ class _Zygote:
         ended = False
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 break
             if pid == 0:
@@ -163,7 +163,8 @@ class _Zygote:
                 del self._pids[worker_id]
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
-                self._tell({"ended": worker_id, "status": os.waitstatus_to_exitcode(status)})
+                exit_code = os.waitstatus_to_exitcode(status)
+                self._tell({"ended": worker_id, "status": exit_code, "peak": usage.ru_maxrss})
         if ended:
             self._end_orphans()
 
