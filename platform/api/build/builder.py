@@ -143,7 +143,8 @@ class Builder:
             first = await bundle_node(program, folder=source, entry=entry, target=target, packages_external=True)
             if not first.packages:
                 return _Made(target, first.entry)
-            asked = dict.fromkeys(first.packages, "latest")
+            # Of any version, npm chooses the newest that runs on this Node.js; of `latest` it would not ask.
+            asked = dict.fromkeys(first.packages, "*")
             await asyncio.to_thread(shutil.rmtree, target)
         scratch = source.with_name("lock")
         await asyncio.to_thread(scratch.mkdir)

@@ -35,6 +35,10 @@ _UNREACHABLE: Final = re.compile(
 )
 _NOT_FOUND: Final = re.compile(r"'((?:@[^/@']+/)?[^@']+)@([^']*)' (?:could not be found|is not in)")
 _NO_VERSION: Final = re.compile(r"No matching version found for ((?:@[^/@\s]+/)?[^@\s]+)@(\S*?)\.?$", re.MULTILINE)
+_OTHER_NODE: Final = re.compile(
+    r"EBADENGINE +package: '([^']+)',\nnpm warn EBADENGINE +required: \{ node: '([^']+)'.*\n"
+    r"npm warn EBADENGINE +current: \{ node: '([^']+)'"
+)
 _KEPT_TREES: Final = 20
 _SPARED_SECONDS: Final = 3600.0
 
@@ -63,15 +67,23 @@ class NodeDependencies:
     async def lock(self, asked: Mapping[str, str], folder: Path, output: Output) -> str:
         """Resolves packages in the scratch folder `folder` and returns the lock. Raises `BuildFailed`."""
         count = f"{len(asked)} npm package{'' if len(asked) == 1 else 's'}"
-        output.write(f"Locking {count}: {', '.join(f'{name}@{wanted}' for name, wanted in sorted(asked.items()))}")
+        output.write(f"Locking {count}: {', '.join(f'{name} {wanted}' for name, wanted in sorted(asked.items()))}")
         manifest = {"name": _NAME, "private": True, "dependencies": dict(asked)}
         await asyncio.to_thread(_write, folder, {"package.json": json.dumps(manifest)})
         # With this flag the addresses that remain are those of packages that are not the registry's.
-        arguments = ["install", "--package-lock-only", "--omit-lockfile-registry-resolved", *_FLAGS]
+        arguments = ["install", "--package-lock-only", "--omit-lockfile-registry-resolved", *_FLAGS, "--loglevel=warn"]
         finished = await self._npm(arguments, folder)
         if finished.code != 0:
             raise _failure(finished, folder)
-        return _canonical(await asyncio.to_thread((folder / "package-lock.json").read_text, encoding="utf-8"))
+        for package, wanted, here in _OTHER_NODE.findall(finished.text):
+            output.write(f"Warning: {package} is made for Node.js {wanted}; here it gets {here}, and may not work.")
+        lock = _canonical(await asyncio.to_thread((folder / "package-lock.json").read_text, encoding="utf-8"))
+        packages = json.loads(lock)["packages"]
+        chosen = (
+            f"{name} {found['version']}" for name in sorted(asked) if (found := packages.get(f"{MODULES}/{name}"))
+        )
+        output.write(f"Chosen: {', '.join(chosen)}")
+        return lock
 
     async def install(self, lock: str, output: Output) -> Path:
         """Returns the `node_modules` folder of a lock, for reading; installed if need be. Raises `BuildFailed`."""

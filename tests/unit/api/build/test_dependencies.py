@@ -54,11 +54,11 @@ async def test_npm_packages_are_inlined(one: Deploying, tmp_path: Path) -> None:
     assert await result(one, function, tmp_path) == "2,3"
     assert version.lock is not None
     lock = json.loads(version.lock)
-    assert lock["packages"][""]["dependencies"] == {"lodash": "latest"}
+    assert lock["packages"][""]["dependencies"] == {"lodash": "*"}
     assert lock["packages"]["node_modules/lodash"]["integrity"].startswith("sha512-")
     assert "resolved" not in version.lock
     assert "http" not in version.lock
-    assert "Locking 1 npm package: lodash@latest" in build.output
+    assert build.output.startswith("Locking 1 npm package: lodash *\nChosen: lodash 4.")
 
 
 async def test_python_packages_are_a_layer(one: Deploying, tmp_path: Path) -> None:
@@ -86,6 +86,26 @@ async def test_a_manifest_wins_over_the_imports(one: Deploying) -> None:
     assert '"version": "6.0.0"' in str((await one.version(function)).lock)
     function, _ = await one.deploy("py", archive(requirements__txt="idna==3.7\n", main__py="import idna"))
     assert "idna==3.7 --hash" in str((await one.version(function)).lock)
+
+
+async def test_a_package_for_another_node_is_told(one: Deploying) -> None:
+    """It may work all the same, so the build goes on; npm itself chooses among versions where it may."""
+    manifest = '{"dependencies": {"better-sqlite3": "13.2.0"}}'
+    _, build = await one.deploy("hello", archive(package__json=manifest, index__js="module.exports = 1"))
+    assert build.status == "active"
+    shown = await asyncio.to_thread(subprocess.run, ["node", "--version"], capture_output=True, text=True, check=True)
+    version = str(shown.stdout).strip()
+    warning = f"Warning: better-sqlite3@13.2.0 is made for Node.js >=22; here it gets {version}, and may not work.\n"
+    assert (warning in build.output) == (int(version[1:].partition(".")[0]) < 22)
+
+
+async def test_native_code_that_would_have_to_be_built_is_refused(one: Deploying) -> None:
+    """By name, with the reason: no install script runs."""
+    manifest = '{"dependencies": {"better-sqlite3": "12.2.0"}}'
+    code = "module.exports = require('better-sqlite3')"
+    _, build = await one.deploy("hello", archive(package__json=manifest, index__js=code))
+    assert build.error is not None
+    assert build.error.startswith("The package `better-sqlite3` has native code that an install script would have to")
 
 
 async def test_what_the_manifest_lacks_is_named(one: Deploying) -> None:
