@@ -71,7 +71,7 @@ def rate(url: str, key: str) -> float:
 
 @pytest.mark.full
 def test_a_warm_call_keeps_its_share_of_plain_uvicorn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """At least a quarter, of each side's best round: whoever else uses the machine can only slow a round down.
+    """At least a quarter, in the median of rounds that each put both side by side, for the better of the two runtimes.
 
     Every call that was answered is in the store soon after.
     """
@@ -94,14 +94,16 @@ def test_a_warm_call_keeps_its_share_of_plain_uvicorn(tmp_path: Path, capsys: py
             counted = int(said(stack))
             time.sleep(0.2)
         caught_up = time.perf_counter() - begin
-    best = {name: max(rounds) for name, rounds in rates.items()}
-    shares = {name: best[name] / best["plain"] for name in ("python", "node")}
+    shares = {
+        name: statistics.median(one / plain for one, plain in zip(rates[name], rates["plain"], strict=True))
+        for name in ("python", "node")
+    }
     with capsys.disabled():
         tool = "wrk" if shutil.which("wrk") else "tests.bench.load"
-        print(f"\n{CONNECTIONS} connections, {ROUNDS} rounds of {SECONDS:g} s, {tool}, best (median) round:")
+        print(f"\n{CONNECTIONS} connections, {ROUNDS} rounds of {SECONDS:g} s, {tool}, median (best) round:")
         for name, rounds in rates.items():
             share = "" if name == "plain" else f"  {shares[name]:.0%}"
-            print(f"  {name:7s} {best[name]:7.0f} ({statistics.median(rounds):7.0f}) req/s{share}")
+            print(f"  {name:7s} {statistics.median(rounds):7.0f} ({max(rounds):7.0f}) req/s{share}")
         print(f"  {counted} executions were in the store {caught_up:.1f} s after the last call")
     assert max(shares.values()) >= LEAST_SHARE
 
