@@ -148,7 +148,12 @@ class InvocationFailed(Exception):  # noqa: N818 - reads as what happened
 
 
 class Answer(ABC):
-    """An answer under way: `status` and `headers` are known; the body is whole (`body`) or comes in parts."""
+    """An answer under way: `status` and `headers` are known; the body is whole (`body`) or comes in parts.
+
+    Header names are tokens in lower case, values free of control characters. What frames a message is not the
+    function's to say: of `content-length`, `transfer-encoding` and `connection` the only one that can be there is the
+    `content-length` of a body that comes in parts and whose length is known.
+    """
 
     status: int
     headers: Headers

@@ -36,7 +36,8 @@ class WholeAnswer(Answer):
 class StreamedAnswer(Answer):
     """An answer whose body comes in parts, at the pace of whoever reads it.
 
-    `on_consumed` is told the size of each part once it was taken, `on_given_up` when nobody wants the rest.
+    `held` is how many bytes wait to be read. `on_consumed` is told the size of each part once it was taken,
+    `on_given_up` when nobody wants the rest.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class StreamedAnswer(Answer):
         self.headers = headers
         self.body = None
         self._parts: deque[bytes] = deque()
+        self.held = 0
         self._on_consumed = on_consumed
         self._on_given_up = on_given_up
         self._waiter: asyncio.Future[None] | None = None
@@ -63,6 +65,7 @@ class StreamedAnswer(Answer):
             while True:
                 while self._parts:
                     part = self._parts.popleft()
+                    self.held -= len(part)
                     self._on_consumed(len(part))
                     yield part
                 if self._failure is not None:
@@ -87,6 +90,7 @@ class StreamedAnswer(Answer):
     def take(self, part: bytes) -> None:
         """Adds a part."""
         self._parts.append(part)
+        self.held += len(part)
         self._wake()
 
     def end(self, outcome: Outcome, failure: InvocationFailed | None = None) -> None:

@@ -8,8 +8,10 @@ fork of the zygote, which costs less than keeping one.
 import asyncio
 import contextlib
 import itertools
+import logging
 import shutil
 from collections import OrderedDict
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +22,8 @@ from cloudserve.sandbox.zygote import Zygote, real_interpreter
 BLANKS: Final = 2
 BLANK_SIZES: Final = 3
 DEFAULT_MEMORY_MB: Final = 128
+
+_log = logging.getLogger(__name__)
 
 _NODE_MAIN: Final = Path(__file__).parent / "runtimes" / "node" / "main.cjs"
 _NODE_DATA_SLACK_MIB: Final = 256
@@ -38,6 +42,7 @@ class Launcher:
         self._numbers = itertools.count(1)
         self._blanks: OrderedDict[int, list[Worker]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stocking: set[int] = set()
         self._living: set[Worker] = set()
         self._closed = False
 
@@ -116,7 +121,9 @@ class Launcher:
             return self._zygote
 
     def _lost(self) -> None:
-        self._zygote = None
+        zygote, self._zygote = self._zygote, None
+        if zygote is not None:
+            self._run(zygote.close())
 
     def _node_command(self, memory_mb: int) -> list[str]:
         heap = max(32, memory_mb * 3 // 4)
@@ -129,18 +136,30 @@ class Launcher:
         ]
 
     def _refill(self, memory_mb: int) -> None:
-        if self._node is not None and not self._closed:
-            task = asyncio.get_running_loop().create_task(self._stock(memory_mb))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if self._node is not None and not self._closed and memory_mb not in self._stocking:
+            self._stocking.add(memory_mb)
+            self._run(self._stock(memory_mb))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _stock(self, memory_mb: int) -> None:
-        stock = self._blanks.get(memory_mb)
-        while stock is not None and len(stock) < BLANKS and self._blanks.get(memory_mb) is stock:
-            worker = await self._start_worker(memory_mb, self._node_command(memory_mb))
-            stock.append(worker)
-            with contextlib.suppress(WorkerLost):
+        """Makes blanks of one size until there are enough, or the size is no longer wanted."""
+        stock = self._blanks.setdefault(memory_mb, [])
+        try:
+            while len(stock) < BLANKS and self._blanks.get(memory_mb) is stock:
+                worker = await self._start_worker(memory_mb, self._node_command(memory_mb))
                 await worker.hello
+                if self._blanks.get(memory_mb) is stock:
+                    stock.append(worker)
+                else:
+                    worker.stop()
+        except WorkerLost as lost:
+            _log.warning("no blank Node process could be made ready: %s", lost)
+        finally:
+            self._stocking.discard(memory_mb)
 
     def _forget_old_sizes(self) -> None:
         while len(self._blanks) > BLANK_SIZES:

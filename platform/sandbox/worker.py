@@ -253,15 +253,17 @@ class Worker(asyncio.Protocol):
         try:
             for kind, call_id, payload in self._reader.feed(data):
                 if kind == RESULT:
-                    flight = self._flights.pop(call_id, None)
+                    flight = self._flights.get(call_id)
                     if flight is None:
                         self._stopped(call_id)
                         continue
-                    body_size = len(payload)
-                    if body_size > self.max_response_bytes:
+                    if flight.answer is not None:
+                        raise ProtocolError("A second answer to one call.")
+                    if len(payload) > self.max_response_bytes:
                         self._too_large(flight)
                     else:
                         flight.succeed(payload)
+                    del self._flights[call_id]
                     self._end(flight)
                 else:
                     self._other(kind, call_id, payload)
@@ -289,12 +291,12 @@ class Worker(asyncio.Protocol):
         elif kind == HEAD:
             self._head(flight, payload)
         elif kind == END:
-            del self._flights[call_id]
             flight.close(U32.unpack(payload)[0])
+            del self._flights[call_id]
             self._end(flight)
         elif kind == FAILED:
-            del self._flights[call_id]
             flight.fail(self._with_limit(failure_of(_document(payload))))
+            del self._flights[call_id]
             self._end(flight)
 
     def _of_itself(self, kind: int, payload: bytes) -> None:
@@ -314,6 +316,8 @@ class Worker(asyncio.Protocol):
             self._loose.extend(stray.logs or ())
 
     def _head(self, flight: Flight, payload: bytes) -> None:
+        if flight.answer is not None:
+            raise ProtocolError("A second answer to one call.")
         status, length, head = read_stream_head(payload)
         try:
             check_status(status)
@@ -343,6 +347,8 @@ class Worker(asyncio.Protocol):
     def _part(self, flight: Flight, payload: bytes) -> None:
         if flight.answer is None:
             raise ProtocolError("A part before the head.")
+        if flight.answer.held + len(payload) > WINDOW_BYTES:
+            raise ProtocolError("More parts than there is credit for.")
         flight.received += len(payload)
         if flight.received > self.max_response_bytes:
             self.give_up(flight)

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -655,6 +656,60 @@ async def test_nothing_is_left_of_a_sandbox(tmp_path: Path, runtime: Runtime) ->
         assert list((tmp_path / "work").iterdir()) == []
         assert (descriptors(), children()) == before
         await until(lambda: not processes("sleep\0" + "60"))
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        "b'garbage' * 100",
+        "(2**32 - 1).to_bytes(4, 'big') + bytes(5)",
+        "frame(3, b'[]')",
+        "frame(3, b'{}') + frame(4, b'{}')",
+        "frame(7, b'x', 1)",
+        "frame(7, bytes(10), 1)",
+        "frame(7, bytes([0, 200]) + bytes(4) + bytes([0, 0, 0, 3]) + b'a b', 1)",
+        "frame(9, b'x' * 10, 1)",
+        "frame(13, b'7', 1)",
+        "frame(14, b'', 1)",
+        "b''.join(frame(9, bytes(65536), 1) for _ in range(40))",
+        "frame(8, bytes([0, 200]) + bytes(8), 1) + b''.join(frame(9, bytes(65536), 1) for _ in range(40))",
+    ],
+)
+async def test_a_worker_that_speaks_the_protocol_itself_harms_its_own_call_alone(
+    functions: Functions, frames: str
+) -> None:
+    """Whatever user code writes to its own socket ends in its own failure, within bounded memory."""
+    code = (
+        "import os, time\ndef frame(kind, payload=b'', call=0):\n"
+        "    return len(payload).to_bytes(4, 'big') + bytes([kind]) + call.to_bytes(4, 'big') + payload\n"
+        f"def handler(context):\n    os.set_blocking(3, True)\n    data = {frames}\n"
+        "    while data: data = data[os.write(3, data):]\n    time.sleep(0.2)\n    return 'own'\n"
+    )
+    neighbour = functions.deploy("python", ECHO["python"])
+    await functions.call(neighbour)
+    deployment = functions.deploy("python", code)
+    for _ in range(2):
+        try:
+            answer = await functions.call(deployment)
+            await read(answer)
+        except InvocationFailed as failed:
+            assert failed.status in (500, 502)  # noqa: PT017 - some frames are harmless, and then the call is answered
+    answer = await functions.call(neighbour)
+    assert (answer.status, answer.outcome.cold) == (200, None)
+    await until(lambda: functions.sandbox.stats().busy == 0)
+
+
+async def test_a_zygote_that_dies_is_replaced(functions: Functions, runtime: Runtime) -> None:
+    """Calls under way fail as crashed when the zygote is killed; the next ones find a new one."""
+    deployment = functions.deploy(runtime, SLOW[runtime])
+    await functions.call(deployment, path="/quick")
+    under_way = asyncio.create_task(functions.call(deployment))
+    await asyncio.sleep(0.05)
+    os.kill(functions.sandbox._launcher._zygote._process.pid, signal.SIGKILL)  # type: ignore[attr-defined] # inside
+    with pytest.raises(InvocationFailed) as caught:
+        await under_way
+    assert caught.value.reason == "crash"
+    assert (await functions.call(deployment, path="/quick")).status == 200
 
 
 async def test_workers_die_with_their_host(tmp_path: Path, runtime: Runtime) -> None:

@@ -32,8 +32,12 @@ def read_call(payload: bytes, timeout: float) -> Request:
 
 def read_head(head: bytes, body: bytes, timeout: float) -> Request:
     """Reads the head of a call, to which its body belongs."""
-    fields = head.split(b"\0")
-    execution_id, method, path, query, client, base_url = (part.decode() for part in fields[:_FIXED_FIELDS])
-    texts = [part.decode("latin-1") for part in fields[_FIXED_FIELDS:]]
-    headers = list(zip(texts[::2], texts[1::2], strict=True))
+    if head.isascii():
+        texts = head.decode("ascii").split("\0")
+    else:
+        fields = head.split(b"\0")
+        texts = [part.decode("utf-8", "replace") for part in fields[:_FIXED_FIELDS]]
+        texts += [part.decode("latin-1") for part in fields[_FIXED_FIELDS:]]
+    execution_id, method, path, query, client, base_url = texts[:_FIXED_FIELDS]
+    headers = list(zip(texts[_FIXED_FIELDS::2], texts[_FIXED_FIELDS + 1 :: 2], strict=True))
     return Request(execution_id, method, path, query, client, base_url, headers, body, time.monotonic() + timeout)
