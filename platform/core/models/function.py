@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from cloudserve.core.models.base import Model, Record, Timestamp, utc_now
 
@@ -14,6 +14,8 @@ DeployStatus = Literal["pending", "deploying", "active", "failed"]
 class Limits(Model):
     """What one function may use. Each has a default that suits a small web function."""
 
+    model_config = ConfigDict(strict=True)
+
     timeout_seconds: float = Field(default=10, ge=0.1, le=900, description="Wall time of one call, in seconds.")
     memory_mb: int = Field(default=128, ge=64, le=4096, description="Memory of one worker, in MiB.")
     concurrency: int = Field(default=1, ge=1, le=1000, description="Calls in flight in one worker.")
@@ -24,12 +26,16 @@ class Limits(Model):
 class Egress(Model):
     """Where a function may connect to. `allow` holds `host` or `host:port`, for mode `list` alone."""
 
+    model_config = ConfigDict(strict=True)
+
     mode: Literal["none", "public", "list"] = "public"
     allow: list[str] = Field(default_factory=list, max_length=100)
 
 
 class Cors(Model):
     """Cross-origin rules of a public function; none means that no CORS header is added."""
+
+    model_config = ConfigDict(strict=True)
 
     origins: list[str] = Field(default_factory=lambda: ["*"], max_length=50)
     methods: list[str] = Field(default_factory=lambda: ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"], max_length=10)

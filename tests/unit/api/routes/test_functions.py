@@ -86,6 +86,8 @@ async def test_an_archive_comes_as_a_form(ada: User) -> None:
         ({"runtime": "cobol"}, "runtime"),
         ({"limits": {"memoryMb": 1}}, "limits.memoryMb"),
         ({"limits": {"cpu": 1}}, "limits.cpu"),
+        ({"limits": {"memoryMb": "128"}}, "limits.memoryMb"),
+        ({"cors": {"credentials": 1}}, "cors.credentials"),
         ({"environment": {"NODE_OPTIONS": "--inspect"}}, "environment"),
         ({"secrets": ["LD_PRELOAD"]}, "secrets"),
         ({"auth": "nobody"}, "auth"),
