@@ -58,9 +58,6 @@ async def test_a_call_leaves_a_usage_record_and_a_log(platform: Platform) -> Non
 
 async def test_many_first_calls_load_a_function_once(platform: Platform) -> None:
     """Single flight: twenty callers of a function that nobody called before read its bundle once."""
-    owner = await platform.owner()
-    await platform.function(owner)
-    key = await platform.key(owner)
     reads = 0
     fetch = platform.objects.fetch
 
@@ -70,6 +67,9 @@ async def test_many_first_calls_load_a_function_once(platform: Platform) -> None
         return await fetch(*args, **kwargs)  # type: ignore[arg-type]
 
     platform.objects.fetch = counted  # type: ignore[method-assign,assignment]
+    owner = await platform.owner()
+    key = await platform.key(owner)
+    await platform.function(owner)
     calls = [platform.functions.get("/run/alice/hello", headers={"api-key": key}) for _ in range(20)]
     assert {answer.status_code for answer in await asyncio.gather(*calls)} == {200}
     assert reads == 1
