@@ -1,5 +1,6 @@
 """The Pulumi program, run against Pulumi's mocks: what it declares, without an engine."""
 
+import asyncio
 import runpy
 import sys
 from collections.abc import Iterator
@@ -48,11 +49,15 @@ def mocks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Recorder]
     """A fresh engine stand-in with an empty configuration, in a home folder of its own."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.syspath_prepend(str(ROOT / "infra"))
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)  # Pulumi's mocks run on the thread's own loop
     recorder = Recorder()
     pulumi.runtime.set_mocks(recorder, project="cloudserve", stack="dev")
     configure()
     yield recorder
     configure()
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 def configure(*, secret: tuple[str, ...] = (), **settings: object) -> None:

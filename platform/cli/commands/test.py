@@ -66,7 +66,8 @@ def _checks(everything: bool, pytest_arguments: Sequence[str]) -> Iterator[tuple
     program = ["-p", "components", "-p", "stacks", "-m", "settings", "-m", "sources", "-p", "pulumi_cloudserve"]
     yield "types of the infrastructure", ["mypy", *program]
     yield "imports", ["lint-imports"]
-    yield "tests", ["pytest", *([] if everything else ["-m", "not full"]), *pytest_arguments]
+    together = ["-n", "2", "--dist", "loadgroup"]  # most of the time goes into waiting for real processes
+    yield "tests", ["pytest", *([] if everything else ["-m", "not full"]), *(pytest_arguments or together)]
 
 
 def _passes(command: Sequence[str], checkout: Path, *, quiet: bool) -> bool:

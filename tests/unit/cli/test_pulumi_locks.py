@@ -13,9 +13,7 @@ import pytest
 from cloudserve.cli.pulumi_locks import clear_dead_locks
 
 
-def lock(
-    backend: Path, *, stack: str = "local", pid: int, host: str | None = None, age: timedelta = timedelta()
-) -> Path:
+def lock(backend: Path, pid: int, *, stack: str = "local", host: str = "", age: timedelta = timedelta()) -> Path:
     """Writes a lock as Pulumi does."""
     file = backend / ".pulumi" / "locks" / "organization" / "cloudserve" / stack / f"{pid}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
