@@ -59,12 +59,12 @@ class Builder:
         self._objects = objects
         self._npm = NodeDependencies(home)
         self._pip = PythonDependencies(home)
-        self._layers = Layers(objects, folder.work / "layers")
+        self._layers = Layers(objects, drafts=folder.work / "layers", locks=home / "locks")
 
     async def start(self) -> None:
-        """Removes what builds that were cut off left behind."""
-        await asyncio.to_thread(shutil.rmtree, self._work, ignore_errors=True)
-        await asyncio.to_thread(self._work.mkdir, parents=True)
+        """Makes its folders."""
+        await self._layers.start()
+        await asyncio.to_thread(self._work.mkdir, parents=True, exist_ok=True)
 
     async def check(self, source: Path, detected: Detected) -> None:
         """Raises the 422 for dependencies that no build will take. What is wrong with the code is for the build."""

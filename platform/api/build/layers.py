@@ -35,11 +35,20 @@ def dep_hash(*, abi: str, installer: str, packages: Sequence[str]) -> str:
 
 
 class Layers:
-    """Makes layers in a folder of its own and keeps them in the object store."""
+    """Makes layers in the folder `drafts` and keeps them in the object store.
 
-    def __init__(self, objects: Objects, folder: Path) -> None:
+    The folder `locks` is the same for all processes that have the object store in common.
+    """
+
+    def __init__(self, objects: Objects, *, drafts: Path, locks: Path) -> None:
         self._objects = objects
-        self._folder = folder
+        self._drafts = drafts
+        self._locks = locks
+
+    async def start(self) -> None:
+        """Makes its folders."""
+        for folder in (self._drafts, self._locks):
+            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
 
     async def ensure(self, name: str, make: Callable[[Path], Awaitable[None]]) -> ObjectInfo:
         """Returns the layer with the depHash `name`; where there is none, `make` fills the new folder it is given.
@@ -49,8 +58,7 @@ class Layers:
         found = await self._find(name)
         if found is not None:
             return found
-        await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
-        async with exclusive(self._folder / f"{name}.lock"):
+        async with exclusive(self._locks / f"{name}.lock"):
             found = await self._find(name)
             return found if found is not None else await self._make(name, make)
 
@@ -60,7 +68,7 @@ class Layers:
         return found if found is not None and await self._objects.touch(layer_key(name)) else None
 
     async def _make(self, name: str, make: Callable[[Path], Awaitable[None]]) -> ObjectInfo:
-        draft = self._folder / f"{name}.{new_id()}"
+        draft = self._drafts / f"{name}.{new_id()}"
         content, archive = draft / "layer", draft / "layer.tar.gz"
         await asyncio.to_thread(content.mkdir, parents=True)
         try:

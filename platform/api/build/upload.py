@@ -32,9 +32,8 @@ class Inbox:
         self._limits = limits
 
     async def start(self) -> None:
-        """Removes what a crash left behind."""
-        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
-        await asyncio.to_thread(self._folder.mkdir, parents=True)
+        """Makes the folder for them."""
+        await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
 
     @asynccontextmanager
     async def receive(
