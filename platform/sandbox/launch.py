@@ -107,9 +107,8 @@ class Launcher:
         zygote = await self._living_zygote()
         worker = Worker(zygote=zygote, folder=self._folder / str(next(self._numbers)), memory_mb=memory_mb)
         await worker.start(argv)
-        if not worker.ended.done():
-            self._living.add(worker)
-            worker.ended.add_done_callback(lambda _: self._living.discard(worker))
+        self._living.add(worker)
+        worker.ended.add_done_callback(lambda _: self._living.discard(worker))
         return worker
 
     async def _living_zygote(self) -> Zygote:

@@ -117,7 +117,12 @@ class Worker(asyncio.Protocol):
         self._output, output = pipe()
         self.folder.mkdir(mode=0o700)
         try:
-            await self._loop.create_unix_connection(lambda: self, sock=ours)
+            try:
+                await self._loop.create_unix_connection(lambda: self, sock=ours)
+            except BaseException:
+                ours.close()
+                self._on_ended(-signal.SIGKILL, 0)
+                raise
             self._loop.add_reader(self._output, self._read_output)
             self._id, self.pid = await self._zygote.spawn(
                 sock=theirs.fileno(), output=output, cwd=self.folder, argv=argv, on_ended=self._on_ended
@@ -424,6 +429,8 @@ class Worker(asyncio.Protocol):
     # -- its end -------------------------------------------------------------------------------------------------
 
     def _on_ended(self, status: int, peak_kib: int) -> None:
+        if self.ended.done():
+            return
         self.stopping = True
         if self._output >= 0:
             self._read_output()

@@ -88,6 +88,7 @@ class Zygote:
         if self._process is not None:
             await asyncio.to_thread(self._process.wait)
             self._process = None
+        self._forget_workers()
 
     def _send(self, message: dict[str, Any], *descriptors: int) -> None:
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
@@ -122,17 +123,20 @@ class Zygote:
 
     def _lost(self) -> None:
         self._disconnect()
-        ended_early = ConnectionResetError("the zygote has ended")
         if self._ready is not None and not self._ready.done():
-            self._ready.set_exception(ended_early)
+            self._ready.set_exception(ConnectionResetError("the zygote has ended"))
+        self._forget_workers()
+        self._on_lost()
+
+    def _forget_workers(self) -> None:
+        """Tells everybody that waits for a worker's start or end that all have ended."""
         for spawned in self._on_spawned.values():
             if not spawned.done():
-                spawned.set_exception(ended_early)
+                spawned.set_exception(ConnectionResetError("the zygote has ended"))
         self._on_spawned.clear()
         ended, self._on_ended = self._on_ended, {}
         for callback in ended.values():
             callback(-9, 0)
-        self._on_lost()
 
     def _disconnect(self) -> None:
         if self._control is not None:

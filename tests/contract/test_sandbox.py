@@ -725,3 +725,18 @@ async def test_workers_die_with_their_host(tmp_path: Path, runtime: Runtime) -> 
         assert len(pids) >= 2
         host.kill()
     await until(lambda: not [pid for pid in pids if Path(f"/proc/{pid}/stat").exists() and not is_zombie(pid)])
+
+
+async def test_a_sandbox_can_close_while_workers_start(tmp_path: Path, runtime: Runtime) -> None:
+    """Whatever was being started is gone with the rest."""
+    await asyncio.to_thread(int)
+    before = descriptors(), children()
+    for pause in (0.0, 0.001, 0.003, 0.01):
+        async with running(tmp_path) as functions:
+            deployment = functions.deploy(runtime, ECHO[runtime])
+            calls = [asyncio.create_task(functions.call(deployment)) for _ in range(4)]
+            await asyncio.sleep(pause)
+            await functions.sandbox.close(grace_seconds=0)
+            for outcome in await asyncio.gather(*calls, return_exceptions=True):
+                assert not isinstance(outcome, InvocationFailed) or outcome.reason == "shutdown"
+        assert (descriptors(), children()) == before
