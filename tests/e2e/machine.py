@@ -5,7 +5,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,19 @@ class Machine:
     ) -> "subprocess.CompletedProcess[str]":
         """Runs `./cloudserve …` from the home folder. Raises `CommandError` unless it ends with `code`."""
         return self.run([str(CHECKOUT / "cloudserve"), *map(str, arguments)], stdin=stdin, env=env, code=code)
+
+    @contextmanager
+    def started(self, *arguments: str | Path, env: Mapping[str, str]) -> Iterator["subprocess.Popen[str]"]:
+        """Yields `./cloudserve …` while it runs, and ends it if it still does."""
+        command = [str(CHECKOUT / "cloudserve"), *map(str, arguments)]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
+            command, env={**self.environment, **env}, cwd=self.home, stdout=pipe, stderr=pipe, text=True
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def json(self, *arguments: str | Path, stdin: str = "", env: Mapping[str, str] | None = None) -> Any:
         """Runs `./cloudserve … --json` and returns what it says."""

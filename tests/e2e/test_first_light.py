@@ -202,6 +202,18 @@ def test_a_kill_under_load_loses_no_record_of_an_answered_call(walk: Walk) -> No
     _wait_for(lambda: _calls(walk, "toggle") >= calls + sum(answers.counts.values()))
 
 
+def test_a_deploy_survives_a_kill_of_the_platform(walk: Walk, tmp_path: Path) -> None:
+    """The build is taken up again, and the command that waits for it ends well."""
+    (tmp_path / "main.py").write_text("import humanize\n\n\ndef handler():\n    return humanize.intcomma(1234567)\n")
+    (tmp_path / "requirements.txt").write_text("humanize==4.12.3\n")
+    with walk.machine.started("deploy", tmp_path, "--name", "numbers", env=walk.ann) as deploy:
+        _wait_for(lambda: _status(walk, "numbers") == "deploying")
+        _platform_process(walk).kill()
+        said = deploy.communicate(timeout=300)
+    assert deploy.returncode == 0, said
+    assert walk.says("invoke", "numbers") == "1,234,567"
+
+
 def test_a_rollback_lets_the_old_version_answer(walk: Walk) -> None:
     """As soon as the command has ended."""
     assert _versions(walk) == [(2, True), (1, False)]
@@ -243,7 +255,7 @@ def test_the_next_up_gives_back_users_keys_and_functions(walk: Walk) -> None:
     """Ann's key opens the same functions, her password signs her in, and what was live is live."""
     walk.machine.cloudserve("up", walk.machine.stack)
     names = {function["name"] for function in walk.as_ann("functions")["functions"]}
-    assert names == {"slugs", "prices", "recipes", "greeter", "toggle"}
+    assert names == {"slugs", "prices", "recipes", "greeter", "toggle", "numbers"}
     assert json.loads(walk.says("invoke", "toggle")) == {"first": "old", "second": "old"}
     assert json.loads(walk.says("invoke", "slugs", "--query", "title=Still here")) == {"slug": "still-here"}
     signed_in = walk.machine.json("login", "--email", EMAIL, "--url", walk.url, stdin=PASSWORD)
@@ -259,6 +271,11 @@ def test_with_keep_data_false_nothing_is_left(walk: Walk) -> None:
     assert walk.machine.processes() == []
     ignored = walk.machine.stack_file.relative_to(CHECKOUT)
     assert str(ignored) not in walk.machine.run(["git", "-C", str(CHECKOUT), "status", "--porcelain"]).stdout
+
+
+def _status(walk: Walk, name: str) -> str | None:
+    statuses = {function["name"]: function["status"] for function in walk.get("/api/functions")["functions"]}
+    return statuses.get(name)
 
 
 def _platform_process(walk: Walk) -> psutil.Process:
