@@ -1,8 +1,10 @@
 """The Pulumi program, run against Pulumi's mocks: what it declares, without an engine."""
 
 import asyncio
+import gc
 import runpy
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,8 +58,16 @@ def mocks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Recorder]
     configure()
     yield recorder
     configure()
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_default_executor())
     asyncio.set_event_loop(None)
     loop.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pulumi never awaits what a refused child has begun
+        gc.collect()
 
 
 def configure(*, secret: tuple[str, ...] = (), **settings: object) -> None:
@@ -176,6 +186,10 @@ def test_refuses_a_secret_in_plain_text(mocks: Recorder, monkeypatch: pytest.Mon
 
 def test_a_component_refuses_a_child_that_is_not_named_after_it(mocks: Recorder) -> None:
     """Two components of one type would collide otherwise."""
-    component = Component("team")
+
+    @pulumi.runtime.test
+    def declare_store() -> None:
+        pulumi.ComponentResource("test:index:Thing", "store", {}, Component("team").under())
+
     with pytest.raises(ValueError, match="name it team-store"):
-        pulumi.ComponentResource("test:index:Thing", "store", {}, component.under())
+        declare_store()
