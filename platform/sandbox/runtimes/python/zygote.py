@@ -37,6 +37,7 @@ _MAX_MESSAGE: Final = 64 * 1024
 _MAX_OPEN_FILES: Final = 1024
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
+_NICENESS: Final = 5
 
 _PRELOADED: Final = """
     asyncio base64 bisect calendar collections concurrent.futures contextlib copy csv ctypes dataclasses datetime
@@ -59,6 +60,16 @@ def main(control_fd: int) -> None:
 def _prctl(option: int, value: int) -> None:
     if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
+
+
+def _yield_to_the_host() -> None:
+    """Lets the host finish what it is doing before a worker that it woke takes its place.
+
+    SCHED_BATCH (sched(7)) is never put before a running process on being woken; without it each hand-over of a call
+    suspends the host, which then holds up all the others. The niceness keeps the host responsive when workers spin.
+    """
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    os.nice(_NICENESS)
 
 
 class _Zygote:
@@ -128,6 +139,7 @@ class _Zygote:
                 os._exit(0)
             _take_descriptors(sock, output)
             os.chdir(message["cwd"])
+            _yield_to_the_host()
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
             if message["argv"]:
