@@ -1,82 +1,139 @@
-"""The resource `Administrator` against a real control plane: whatever is cut off, nobody is locked out."""
+"""The administrator's handler, against a platform that is played by a small HTTP server."""
 
 import json
 import stat
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
-from pulumi_cloudserve.provider import administrator as module
-from pulumi_cloudserve.provider.administrator import AdministratorHandler
-from tests.unit.api.serving import Served, serving
+from pulumi_cloudserve.provider.administrator import KEPT, AdministratorHandler
+from pulumi_cloudserve.provider.credentials import MACHINE_KEY
+from pulumi_cloudserve.provider.framework import Context, ResourceError
 
-CONTEXT: Any = None  # the handler asks nothing of the engine
+MACHINE = "csk_machine"
+
+
+class Platform:
+    """What `/api/admin/administrator` does, and what it was sent."""
+
+    def __init__(self) -> None:
+        self.account: dict[str, Any] | None = None
+        self.changed = {"passwordChanged": False, "keyChanged": False}
+        self.refusal: dict[str, Any] | None = None
+        platform = self
+
+        class Answers(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                assert self.headers["authorization"] == f"Bearer {MACHINE}"
+                if platform.account is None:
+                    self._answer(404, {"message": "There is none."})
+                else:
+                    self._answer(200, {"user": platform.account, **platform.changed})
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                if platform.refusal:
+                    self._answer(422, platform.refusal)
+                    return
+                created = platform.account is None
+                platform.account = platform.account or {"_id": "u1", "email": body["email"]}
+                self._answer(200, {"created": created, **({"apiKey": body["apiKey"]} if created else {})})
+
+            def _answer(self, status: int, document: dict[str, Any]) -> None:
+                content = json.dumps(document).encode()
+                self.send_response(status)
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: Any) -> None:
+                """Says nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
+        self.thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    """A control plane without an administrator."""
-    with serving(tmp_path) as made:
-        yield made
+def platform() -> Iterator[Platform]:
+    made = Platform()
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def inputs(served: Served, tmp_path: Path) -> dict[str, Any]:
-    """What the program gives to the resource."""
+def inputs(platform: Platform, tmp_path: Path) -> dict[str, Any]:
+    (tmp_path / MACHINE_KEY).write_text(MACHINE)
     return {
-        "url": served.url,
-        "credentials": str(tmp_path / "credentials"),
-        "email": "admin@cloudserve.localhost",
-        "userName": "admin",
-        "fullName": "Administrator",
+        "url": f"http://127.0.0.1:{platform.server.server_port}",
+        "credentials": str(tmp_path),
+        "email": "ada@example.org",
+        "userName": "ada",
+        "fullName": "Ada",
     }
 
 
-def opens(served: Served, key: str) -> bool:
-    """Tells whether a key is the administrator's."""
-    headers = {"authorization": f"Bearer {key}"}
-    answer = httpx2.get(f"{served.url}/api/auth/me", headers=headers, trust_env=False)
-    return answer.status_code == 200 and bool(answer.json()["user"]["isAdmin"])
+CONTEXT = Context("urn:pulumi:dev::cloudserve::cloudserve:local:Administrator::a", say=lambda text: None)
 
 
-def test_what_is_handed_out_opens_the_platform(served: Served, inputs: dict[str, Any]) -> None:
-    """And is kept in a private file."""
+def test_makes_the_account_and_keeps_what_opens_it(inputs: dict[str, Any], tmp_path: Path) -> None:
+    """Password and key are outputs, and in a file that only its owner reads."""
+    made, outputs = AdministratorHandler().create(inputs, CONTEXT)
+    assert made == "u1"
+    assert outputs["address"] == "ada@example.org"
+    assert outputs["apiKey"].startswith("csk_")
+    assert (outputs["passwordStale"], outputs["apiKeyStale"]) == (False, False)
+    assert json.loads((tmp_path / KEPT).read_text())["password"] == outputs["password"]
+    assert stat.S_IMODE((tmp_path / KEPT).stat().st_mode) == 0o600
+
+
+def test_an_account_that_was_kept_has_the_same_password_and_key(inputs: dict[str, Any]) -> None:
+    """Also when `create` was interrupted and is done again."""
+    first = AdministratorHandler().create(inputs, CONTEXT)
+    assert AdministratorHandler().create(inputs, CONTEXT) == first
+
+
+def test_what_its_owner_has_changed_is_marked_stale(inputs: dict[str, Any], platform: Platform) -> None:
+    """And breaks nothing: the provider has a key of its own."""
     _, outputs = AdministratorHandler().create(inputs, CONTEXT)
-    assert opens(served, outputs["apiKey"])
-    assert not outputs["apiKeyStale"]
-    assert not outputs["passwordStale"]
-    file = Path(inputs["credentials"]) / module.KEPT
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    platform.changed = {"passwordChanged": True, "keyChanged": True}
+    seen = AdministratorHandler().read({**inputs, **outputs}, CONTEXT)
+    assert seen is not None
+    assert (seen["passwordStale"], seen["apiKeyStale"]) == (True, True)
 
 
-def test_an_answer_that_is_lost_loses_no_key(
-    served: Served, inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The next `up` hands out the very key that the account was made with."""
-    call = module._call
+def test_an_account_that_is_gone_is_made_again(inputs: dict[str, Any], platform: Platform) -> None:
+    """As on an emptied database."""
+    _, outputs = AdministratorHandler().create(inputs, CONTEXT)
+    platform.account = None
+    assert AdministratorHandler().read({**inputs, **outputs}, CONTEXT) is None
 
-    def cut_off(*arguments: Any) -> Any:
-        call(*arguments)
-        raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "_call", cut_off)
-    with pytest.raises(KeyboardInterrupt):
+def test_a_platform_that_is_away_changes_nothing(inputs: dict[str, Any]) -> None:
+    """`destroy` and `up` of a dead platform look at the administrator first."""
+    _, outputs = AdministratorHandler().create(inputs, CONTEXT)
+    away = {**inputs, **outputs, "url": "http://127.0.0.1:9"}
+    assert AdministratorHandler().read(away, CONTEXT) == outputs
+
+
+def test_a_changed_address_is_refused_with_the_setting(inputs: dict[str, Any]) -> None:
+    """The account's data are its owner's; the setting only tells how it is made."""
+    _, outputs = AdministratorHandler().create(inputs, CONTEXT)
+    with pytest.raises(ResourceError, match="cloudserve:adminEmail is only used when"):
+        AdministratorHandler().update({**inputs, **outputs}, {**inputs, "email": "bob@example.org"}, CONTEXT)
+
+
+def test_a_refusal_of_the_platform_is_told_in_its_words(inputs: dict[str, Any], platform: Platform) -> None:
+    """Such as a user name it does not take."""
+    platform.refusal = {"message": "This is no user name."}
+    with pytest.raises(ResourceError, match="This is no user name"):
         AdministratorHandler().create(inputs, CONTEXT)
-    monkeypatch.undo()
-    _, outputs = AdministratorHandler().create(inputs, CONTEXT)
-    assert opens(served, outputs["apiKey"])
-    assert not outputs["apiKeyStale"]
-
-
-def test_an_account_of_before_keeps_its_key(served: Served, inputs: dict[str, Any]) -> None:
-    """When the file is lost, no key is made up for it."""
-    _, first = AdministratorHandler().create(inputs, CONTEXT)
-    file = Path(inputs["credentials"]) / module.KEPT
-    file.unlink()
-    _, second = AdministratorHandler().create(inputs, CONTEXT)
-    assert opens(served, first["apiKey"])
-    assert (second["apiKey"], second["apiKeyStale"]) == ("", True)
-    assert "apiKey" not in json.loads(file.read_text())

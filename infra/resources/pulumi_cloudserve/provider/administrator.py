@@ -47,8 +47,8 @@ class AdministratorHandler(Handler):
                 "apiKey": KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES),
             }
             write_text(file, json.dumps(kept))
-        account = {name: inputs[name] for name in ("email", "userName", "fullName")}
-        chosen = {name: kept[name] for name in ("password", "apiKey") if name in kept}
+        account: dict[str, Any] = {name: inputs[name] for name in ("email", "userName", "fullName")}
+        chosen: dict[str, Any] = {name: kept[name] for name in ("password", "apiKey") if name in kept}
         answer = _call(inputs, "POST", {**account, **chosen})
         if answer.get("apiKey"):
             kept = {**kept, "email": inputs["email"], "apiKey": answer["apiKey"]}
