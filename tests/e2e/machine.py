@@ -1,12 +1,13 @@
 """A machine as a new user finds it: an empty home folder, free ports, and the commands typed in a terminal."""
 
+import contextlib
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ class Machine:
         """Runs `./cloudserve …` from the home folder. Raises `CommandError` unless it ends with `code`."""
         return self.run([str(CHECKOUT / "cloudserve"), *map(str, arguments)], stdin=stdin, env=env, code=code)
 
-    @contextmanager
+    @contextlib.contextmanager
     def started(self, *arguments: str | Path, env: Mapping[str, str]) -> Iterator["subprocess.Popen[str]"]:
         """Yields `./cloudserve …` while it runs, and ends it if it still does."""
         command = [str(CHECKOUT / "cloudserve"), *map(str, arguments)]
@@ -125,10 +126,15 @@ class Machine:
 
 
 def free_ports(count: int) -> list[int]:
-    """Returns ports of this machine that nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [made.getsockname()[1] for made in sockets]
-    finally:
-        for made in sockets:
-            made.close()
+    """Returns ports of this machine that nobody listens on now.
+
+    They lie below those that the kernel gives to whoever asks for any: while a platform is down, nobody gets its ports.
+    """
+    kernel = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    lowest = int(kernel.read_text().split()[0]) if kernel.exists() else 32768
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(10_000, lowest)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+    return found
