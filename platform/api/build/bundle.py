@@ -103,7 +103,7 @@ async def bundle_node(
             continue
         if not result.errors:
             _check_inputs(result, folder)
-            await asyncio.to_thread(_finish, place / name, folder, target, assets)
+            await asyncio.to_thread(_finish, place / name, folder, target, assets, result.inputs)
             packages = {found for path in result.imports if (found := package_of(path)) is not None}
             self_reading = await asyncio.to_thread(_self_reading, folder, result.inputs)
             return NodeBundle(str((place / name).relative_to(target)), tuple(sorted(packages)), self_reading)
@@ -166,8 +166,11 @@ def _self_reading(folder: Path, inputs: Sequence[str]) -> frozenset[str]:
     return frozenset(names)
 
 
-def _finish(bundle: Path, folder: Path, target: Path, assets: Sequence[PurePosixPath]) -> None:
-    """Puts the assets beside the bundle and its map, whose names are as if the bundle lay among the sources."""
+def _finish(bundle: Path, folder: Path, target: Path, assets: Sequence[PurePosixPath], inputs: Sequence[str]) -> None:
+    """Puts the assets beside the bundle and its map, whose names are as if the bundle lay among the sources.
+
+    The map has the content of the files that were bundled, and of no other that an earlier map may name.
+    """
     source_map = bundle.with_name(f"{bundle.name}.map")
     for path in bundle.parent.iterdir():
         if path.name not in {bundle.name, source_map.name}:
@@ -177,8 +180,11 @@ def _finish(bundle: Path, folder: Path, target: Path, assets: Sequence[PurePosix
         shutil.copy(folder / asset, target / asset)
     document: dict[str, Any] = json.loads(source_map.read_bytes())
     here = os.path.relpath(bundle.parent, target)
-    document["sources"] = [
-        os.path.relpath(os.path.normpath(bundle.parent / name), folder / here) for name in document["sources"]
+    places = [os.path.normpath(bundle.parent / name) for name in document["sources"]]
+    bundled = {os.path.normpath(folder / name): folder / name for name in inputs}
+    document["sources"] = [os.path.relpath(place, folder / here) for place in places]
+    document["sourcesContent"] = [
+        bundled[place].read_text(encoding="utf-8", errors="replace") if place in bundled else None for place in places
     ]
     source_map.write_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
 

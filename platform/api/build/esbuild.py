@@ -39,7 +39,8 @@ _ARGUMENTS: Final = (
     "--keep-names",
     "--preserve-symlinks",
     "--sourcemap=linked",
-    "--sources-content=true",
+    # Else esbuild reads what a source map of the user's names as its sources, wherever on this host that is.
+    "--sources-content=false",
     "--legal-comments=none",
     "--charset=utf8",
     "--log-level=warning",

@@ -1,6 +1,7 @@
 """Sources become what a worker loads, with stacks that name the user's lines, or a list of what is wrong with them."""
 
 import asyncio
+import base64
 import json
 import subprocess
 import sys
@@ -141,6 +142,22 @@ async def test_files_of_the_host_stay_out(tmp_path: Path, code: str) -> None:
     with pytest.raises(SourceErrors) as raised:
         await bundled(tmp_path, files, "src/index.js")
     assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("source", ["{folder}/secret.txt", "../secret.txt", "file://{folder}/secret.txt"])
+@pytest.mark.parametrize("inline", [True, False])
+async def test_a_source_map_of_the_users_brings_in_no_file_of_the_host(
+    tmp_path: Path, source: str, inline: bool
+) -> None:
+    """Whatever its sources are, only files that were bundled have their content in the bundle's map."""
+    (tmp_path / "secret.txt").write_text("hunter2")
+    earlier = json.dumps({"version": 3, "sources": [source.replace("{folder}", str(tmp_path))], "mappings": "AAAA"})
+    address = f"data:application/json;base64,{base64.b64encode(earlier.encode()).decode()}" if inline else "a.js.map"
+    await bundled(
+        tmp_path, {"index.js": f"module.exports = () => 1\n//# sourceMappingURL={address}\n", "a.js.map": earlier}
+    )
+    made = [path.read_text() for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert not any("hunter2" in content for content in made)
 
 
 async def test_a_configuration_of_the_host_stays_out(tmp_path: Path) -> None:
