@@ -1,6 +1,6 @@
 """Functions, their immutable versions, and the builds that make versions."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -32,14 +32,21 @@ class Egress(Model):
     allow: list[str] = Field(default_factory=list, max_length=100)
 
 
+# What becomes part of a header: a token (RFC 9110, section 5.6.2; `*` is one), and what is visible of ASCII.
+_Token = Annotated[str, Field(pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$", max_length=100)]
+_Origin = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=300)]
+
+
 class Cors(Model):
     """Cross-origin rules of a public function; none means that no CORS header is added."""
 
     model_config = ConfigDict(strict=True)
 
-    origins: list[str] = Field(default_factory=lambda: ["*"], max_length=50)
-    methods: list[str] = Field(default_factory=lambda: ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"], max_length=10)
-    headers: list[str] = Field(default_factory=lambda: ["*"], max_length=50)
+    origins: list[_Origin] = Field(default_factory=lambda: ["*"], max_length=50)
+    methods: list[_Token] = Field(
+        default_factory=lambda: ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"], max_length=10
+    )
+    headers: list[_Token] = Field(default_factory=lambda: ["*"], max_length=50)
     credentials: bool = False
     max_age_seconds: int = Field(default=600, ge=0, le=86400)
 
