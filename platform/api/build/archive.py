@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Self, cast
 
+from cloudserve.api.build.detect import has_file
 from cloudserve.api.build.request import SingleFile, Upload
 from cloudserve.core.config import MEBIBYTE, Settings
 from cloudserve.core.errors import FieldError, Problem, invalid
@@ -40,6 +41,8 @@ _ZIP_ENTRY: Final = b"PK\x01\x02"
 _ZIP_STARTS: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _GZIP_START: Final = b"\x1f\x8b"
 _ZIP_ENCRYPTED: Final = 0x1
+_ZIP_METHODS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+"""Those that `zipfile` unpacks in bounded steps; of the others, one step may fill the memory."""
 _BROKEN: Final = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -50,6 +53,7 @@ _BROKEN: Final = (
     ValueError,
     OverflowError,
     NotImplementedError,
+    RecursionError,  # tarfile reads a chain of extended headers by calling itself
 )
 
 
@@ -218,7 +222,7 @@ class _Writer:
         if not self._entries[True]:
             raise _refused("The archive holds no files.", None, "Pack the function's sources.")
         entries = list(self._target.iterdir())
-        if len(entries) == 1 and entries[0].is_dir() and not (entry and (self._target / entry).is_file()):
+        if len(entries) == 1 and entries[0].is_dir() and not (entry and has_file(self._target, entry)):
             wrapper = self._target.with_name(f"{self._target.name}.wrapped")
             self._target.rename(wrapper)
             (wrapper / entries[0].name).rename(self._target)
@@ -314,6 +318,9 @@ def _unpack_zip(content: bytes, writer: _Writer) -> None:
             if entry.is_dir():
                 writer.folder(parts)
                 continue
+            if entry.compress_type not in _ZIP_METHODS:
+                message = f"The archive's `{'/'.join(parts)}` is compressed by another method than deflate."
+                raise _refused(message, "stored or deflated", "Pack it with `zip -r`, or as .tar.gz.")
             with archive.open(entry) as source:
                 counted = cast("IO[bytes]", _CountedStream(source, writer))
                 writer.file(parts, counted, size=entry.file_size, executable=bool(mode & stat.S_IXUSR))

@@ -39,6 +39,14 @@ def runtime_of(language: Language) -> Runtime:
     return "python" if language == "python" else "node"
 
 
+def has_file(folder: Path, name: str) -> bool:
+    """Tells whether a folder has a file of this relative name; no file has a name that is none."""
+    try:
+        return (folder / name).is_file()
+    except OSError:  # such as one that is too long
+        return False
+
+
 def detect(folder: Path, *, runtime: Runtime | None = None, entry: str | None = None) -> Detected:
     """Looks at the sources. What the user states wins. Raises the 422 that names `entry` or `runtime`."""
     if entry is not None:
@@ -70,7 +78,7 @@ def _stated(folder: Path, runtime: Runtime | None, entry: str) -> Detected:
         endings = " ".join(LANGUAGES)
         message = f"The entry `{entry}` has no known ending."
         raise invalid(FieldError("entry", message, endings, "Name a JavaScript, TypeScript or Python file."))
-    if not (folder / path).is_file():
+    if not has_file(folder, entry):
         message = f"The sources hold no file `{entry}`."
         raise invalid(FieldError("entry", message, None, "Name a file that is there; upper and lower case count."))
     detected = _known(str(path))
@@ -87,7 +95,7 @@ def _node_entry(folder: Path) -> str | None:
         candidates = (main, *(f"{main}{ending}" for ending in LANGUAGES), *(f"{main}/{name}" for name in NODE_ENTRIES))
         for candidate in candidates:
             suffix = PurePosixPath(candidate).suffix
-            if suffix in LANGUAGES and suffix != ".py" and (folder / candidate).is_file():
+            if suffix in LANGUAGES and suffix != ".py" and has_file(folder, candidate):
                 return candidate
     return _first(folder, NODE_ENTRIES)
 

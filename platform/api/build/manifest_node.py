@@ -10,8 +10,9 @@ from cloudserve.core.errors import FieldError, Problem, invalid
 
 _FIELD: Final = "dependencies"
 _KINDS: Final = ("dependencies", "optionalDependencies")
-_RANGE: Final = re.compile(r"[\w.^~<>=|*+ -]*")
-"""A version, a range, a tag or nothing: what has neither `/` nor `:` comes from the registry."""
+_RANGE: Final = re.compile(r"(?!\s*\.)(?!.*\.(?:tgz|tar|tar\.gz)\s*$)[\w.^~<>=|*+ -]*", re.IGNORECASE)
+"""A version, a range, a tag or nothing. What has neither `/` nor `:`, begins with no dot and has no archive's ending
+comes from the registry: npm takes the rest for files and folders."""
 _ALIAS: Final = re.compile(r"npm:((?:@[^/@]+/)?[^/@]+)(?:@(.*))?")
 
 
@@ -22,7 +23,7 @@ def read_package_json(folder: Path) -> dict[str, str]:
     """
     try:
         document: Any = json.loads((folder / "package.json").read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return {}
     except (ValueError, RecursionError) as error:
         message = f"package.json is no valid JSON: {error}."

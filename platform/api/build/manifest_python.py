@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 
 from cloudserve.core.errors import FieldError, Problem, invalid
@@ -24,7 +25,7 @@ def read_requirements(folder: Path) -> list[str]:
     asked: dict[str, str] = {}
     for line, place in _lines(folder):
         requirement = _read(line, place)
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+        if not _holds(requirement, place):
             continue
         requirement.marker = None
         asked[str(requirement)] = str(requirement)
@@ -77,6 +78,15 @@ def _read(line: str, place: str) -> Requirement:
             "Ask for a release such as `requests>=2.32`, and add local code to the sources themselves.",
         )
     return requirement
+
+
+def _holds(requirement: Requirement, place: str) -> bool:
+    """Tells whether a requirement is for this Python."""
+    try:
+        return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    except (UndefinedComparison, UndefinedEnvironmentName):
+        message = f"Whether the condition of `{requirement.name}` on {place} holds can't be told."
+        raise _refused(message, None, "Write it such as `python_version >= '3.11'`.") from None
 
 
 def _refused(message: str, limit: str | None, remedy: str, *, field: str = _FIELD) -> Problem:

@@ -15,6 +15,7 @@ from cloudserve.api.build.request import ArchiveUpload, SingleFile
 from cloudserve.core.errors import Problem
 
 LIMITS = ArchiveLimits(packed=100_000, unpacked=200_000, files=10)
+LIMITS_OF_LARGE = ArchiveLimits(packed=10_000_000, unpacked=20_000_000, files=10)
 
 
 def tar_of(*members: tuple[str, bytes] | tarfile.TarInfo, mode: str = "w:gz") -> bytes:
@@ -166,6 +167,23 @@ def test_a_bomb_is_refused_when_it_crosses_the_limit(tmp_path: Path, pack: Calla
 def test_too_many_files_are_refused(tmp_path: Path, pack: Callable[..., bytes]) -> None:
     """The eleventh of ten."""
     assert "more than 10 files" in refusal(pack(*[(f"{i}", b"") for i in range(11)]), tmp_path / "t")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_whose_compression_has_no_bounded_steps_is_refused(tmp_path: Path, method: int) -> None:
+    """A few hundred bytes of bzip2 become a gigabyte in one step, before anything could be counted."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr("index.js", b"x")
+    assert "another method than deflate" in refusal(buffer.getvalue(), tmp_path / "out")
+
+
+def test_a_chain_of_extension_headers_is_refused(tmp_path: Path) -> None:
+    """The reader calls itself for each."""
+    link = tarfile.TarInfo("././@LongLink")
+    link.type, link.size = tarfile.GNUTYPE_LONGNAME, 2
+    content = (link.tobuf(tarfile.USTAR_FORMAT) + b"a".ljust(512, b"\0")) * 2000
+    assert "can't be read" in refusal(content + b"\0" * 1024, tmp_path / "out", LIMITS_OF_LARGE)
 
 
 def test_too_many_folders_are_refused(tmp_path: Path) -> None:

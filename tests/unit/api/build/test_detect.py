@@ -1,5 +1,6 @@
 """What the sources are is found by their files, unless the user says it; else a 422 says what to do."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,16 @@ def test_what_can_not_be_told_is_asked(
     assert raised.value.status == 422
     assert raised.value.errors[0].field == field
     assert raised.value.errors[0].remedy
+
+
+@pytest.mark.parametrize("main", ["a" * 300, "é" * 150, "index.js/" * 100])
+def test_a_main_that_no_file_can_have_is_passed_over(tmp_path: Path, main: str) -> None:
+    """It is as good as one that is not there."""
+    assert detect(folder(tmp_path, "index.js", package=json.dumps({"main": main}))).entry == "index.js"
+
+
+def test_an_entry_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
+    """With the words for one that is not there, however long it is in bytes."""
+    with pytest.raises(Problem) as raised:
+        detect(folder(tmp_path, "index.js"), entry="é" * 150 + ".js")
+    assert raised.value.errors[0].field == "entry"

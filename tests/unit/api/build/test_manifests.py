@@ -65,6 +65,12 @@ def test_package_json_may_ask_for_nothing(tmp_path: Path, content: object) -> No
         "a/b",
         "https://example.com/a.tgz",
         "./local",
+        ".",
+        "..",
+        ".hidden",
+        " ..",
+        "local.tgz",
+        "local.tar.gz ",
         "npm:../x@1",
         "npm:a@file:x",
         "1\n2/",
@@ -107,6 +113,12 @@ def test_whatever_is_asked_for_is_a_name_and_a_range(
         status = 200
         assert all(is_package_name(key) and "/" not in value for key, value in asked.items())
     assert status in {200, 422}
+
+
+def test_a_folder_named_package_json_asks_for_nothing(tmp_path: Path) -> None:
+    """As if there were none."""
+    (tmp_path / "package.json").mkdir()
+    assert read_package_json(tmp_path) == {}
 
 
 def requirements(folder: Path, text: str, name: str = "requirements.txt") -> Path:
@@ -177,6 +189,11 @@ def test_what_is_not_the_indexs_is_refused(tmp_path: Path, line: str) -> None:
 def test_no_requirement_is_refused(tmp_path: Path, line: str) -> None:
     """With the reader's own words."""
     assert "is no requirement" in refusal(requirements(tmp_path, line), read_requirements)
+
+
+def test_a_condition_that_can_not_be_told_is_refused(tmp_path: Path) -> None:
+    """Such as one that compares a version with a word."""
+    assert "`requests`" in refusal(requirements(tmp_path, "requests; python_version ~= 'x'"), read_requirements)
 
 
 @pytest.mark.parametrize("text", ["[project", "[project]\ndependencies = 'six'", "[project]\ndependencies = [1]"])
