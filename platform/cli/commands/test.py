@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -16,6 +16,8 @@ from cloudserve.cli.commands import new_app
 from cloudserve.cli.output import JsonOption, Output, table
 
 app = new_app()
+
+_MEASURED: Final = "tests/bench"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,14 @@ def _checks(everything: bool, pytest_arguments: Sequence[str]) -> Iterator[tuple
     program = ["-p", "components", "-p", "stacks", "-m", "settings", "-m", "sources", "-p", "pulumi_cloudserve"]
     yield "types of the infrastructure", ["mypy", *program]
     yield "imports", ["lint-imports"]
+    if pytest_arguments:
+        yield "tests", ["pytest", *([] if everything else ["-m", "not full"]), *pytest_arguments]
+        return
     together = ["-n", "2", "--dist", "loadgroup"]  # most of the time goes into waiting for real processes
-    yield "tests", ["pytest", *([] if everything else ["-m", "not full"]), *(pytest_arguments or together)]
+    chosen = ["--ignore", _MEASURED] if everything else ["-m", "not full"]
+    yield "tests", ["pytest", *chosen, *together]
+    if everything:
+        yield "measurements", ["pytest", _MEASURED]  # alone: what runs beside them would be measured too
 
 
 def _passes(command: Sequence[str], checkout: Path, *, quiet: bool) -> bool:
