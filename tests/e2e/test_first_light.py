@@ -146,6 +146,8 @@ def test_a_call_that_fails_ends_with_an_error(walk: Walk) -> None:
 
 def test_what_a_function_printed_is_in_its_logs(walk: Walk) -> None:
     """With its level, and how each call ended."""
+    # Records go to the store in batches, a moment after the answer.
+    _wait_for(lambda: len(walk.as_ann("logs", "recipes")["logs"]) == 2)
     [entry] = walk.as_ann("logs", "slugs")["logs"]
     assert entry["status"] == "success"
     assert [(line["level"], line["message"]) for line in entry["logs"]] == [("info", "slugging First Light for a GET")]
