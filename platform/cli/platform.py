@@ -17,7 +17,7 @@ import uvloop
 from fastapi import FastAPI
 
 from cloudserve.api.service import ApiService
-from cloudserve.cli.serving import DRAIN_SECONDS, Inherited, serve
+from cloudserve.cli.serving import DRAIN_SECONDS, Inherited, keep_descriptors, serve
 from cloudserve.core.auth.credentials import Credentials
 from cloudserve.core.config import DataFolder, Settings
 from cloudserve.core.mail import NoMail
@@ -126,6 +126,7 @@ async def run(inherited: Inherited) -> None:
 def main() -> None:
     """Runs the platform's process."""
     inherited = Inherited.parse()
+    keep_descriptors()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(inherited))
 

@@ -56,6 +56,17 @@ class Inherited:
         return cls(given.settings, tuple(given.platform), tuple(given.run), given.tell, given.lifeline)
 
 
+def keep_descriptors() -> None:
+    """Lets no process that this one starts inherit what it has inherited itself, such as the listening sockets.
+
+    Python closes such descriptors in the processes it starts, but uvloop leaves that to their owner.
+    """
+    for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        with contextlib.suppress(OSError):  # the one that listed them is closed by now
+            if descriptor > 2:  # the standard three are everybody's
+                os.set_inheritable(descriptor, False)
+
+
 async def serve(
     inherited: Inherited, *, platform: Application, run: Application, on_leaving: Callable[[], Awaitable[None]]
 ) -> None:
