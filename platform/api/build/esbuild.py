@@ -110,7 +110,9 @@ async def bundle(
     messages = read_messages(finished.text)
     if finished.code != 0:
         if not any(message.is_error for message in messages):
-            raise BuildFailed(f"esbuild ended with code {finished.code}: {finished.text.strip()[-500:]}")
+            # Go's runtime writes pages about each of its threads after the first line.
+            first = finished.text.strip().partition("\n")[0][:200]
+            raise BuildFailed(f"The sources could not be bundled: esbuild ended with code {finished.code} ({first}).")
         return Result(messages)
     return await asyncio.to_thread(_result, messages, metafile)
 

@@ -2,18 +2,22 @@
 
 A tool gets a clean environment that keeps only what tells it how this host reaches its registries (the host's npm and
 pip configuration, proxies, certificates), and a home and caches of its own. What it prints arrives line by line. When
-its build runs out of time or is given up, its whole process group is killed.
+its build runs out of time or is given up, its whole process group is killed. Its memory is bounded, since what it
+reads is a stranger's.
 """
 
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from cloudserve.core.config import MEBIBYTE
 
 _KEPT: Final = frozenset(
     {
@@ -33,6 +37,9 @@ _KEPT: Final = frozenset(
     }
 )
 _KEPT_PREFIXES: Final = ("PIP_", "NPM_CONFIG_")
+MEMORY_BYTES: Final = 2 * 1024 * MEBIBYTE
+"""Data that each process of a tool may have (RLIMIT_DATA); npm and esbuild stay far below it."""
+
 _CHUNK_BYTES: Final = 64 * 1024
 _MAX_OUTPUT_BYTES: Final = 256 * 1024
 _GUARD: Final = (
@@ -134,6 +141,7 @@ async def run(
         start_new_session=True,
     )
     try:
+        _limit_memory(process.pid)
         text = await _read(process, on_line)
         code = await process.wait()
     finally:
@@ -141,6 +149,12 @@ async def run(
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
     return Finished(code, text)
+
+
+def _limit_memory(pid: int) -> None:
+    if sys.platform == "linux":
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            resource.prlimit(pid, resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
 
 
 async def _read(process: asyncio.subprocess.Process, on_line: Callable[[str], None] | None) -> str:

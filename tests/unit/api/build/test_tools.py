@@ -9,7 +9,7 @@ import pytest
 from cloudserve.api.build import toolchain
 from cloudserve.api.build.exclusive import exclusive
 from cloudserve.api.build.toolchain import ToolchainMissing, esbuild
-from cloudserve.api.build.tools import Output, environment, run
+from cloudserve.api.build.tools import MEMORY_BYTES, Output, environment, run
 from tests.unit.api.build.waiting import has_ended, until
 
 
@@ -84,6 +84,13 @@ async def test_a_talkative_tool_fills_no_memory(tmp_path: Path) -> None:
         output.write("z" * 79)
     assert len(output.text) < 300 * 1024
     assert output.text.endswith("… the rest of the output was dropped.\n")
+
+
+async def test_a_greedy_tool_fills_no_memory(tmp_path: Path) -> None:
+    """One process has so much and no more; a source that imports /dev/zero would take all there is."""
+    script = f"b = bytearray({MEMORY_BYTES + 1})"
+    finished = await run([sys.executable, "-c", script], folder=tmp_path, environment={})
+    assert (finished.code, "MemoryError" in finished.text) == (1, True)
 
 
 async def test_one_holds_a_lock_and_others_wait(tmp_path: Path) -> None:
