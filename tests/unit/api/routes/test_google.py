@@ -70,6 +70,22 @@ async def test_a_password_of_who_never_verified_opens_nothing(trusting: tuple[Pl
     assert (await platform.client().post("/api/auth/login", json=login)).status_code == 401
 
 
+async def test_without_mail_no_password_leads_to_the_same_account(tmp_path: Path) -> None:
+    """Nobody has shown there that an address is theirs, but the administrator, whom the operator has named."""
+    with issuing() as issuer:
+        async with running(tmp_path, google=issuer.verifier()) as platform:
+            ada = await platform.signed_up("ada")
+            http = platform.client()
+            answer = await http.post(PATH, json={"credential": issuer.token()})
+            assert (answer.status_code, answer.json()["reason"]) == (409, "email-taken")
+            owner = await platform.store.owners.get(ada.id)
+            assert owner is not None
+            owner.is_admin = True
+            await platform.store.owners.update(owner)
+            answer = await http.post(PATH, json={"credential": issuer.token()})
+            assert answer.json()["user"]["_id"] == ada.id
+
+
 async def test_a_bad_token_is_refused(trusting: tuple[Platform, Issuer]) -> None:
     """Without telling what was wrong with it; an issuer that is away is told apart."""
     platform, issuer = trusting
