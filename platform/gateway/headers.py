@@ -109,13 +109,13 @@ def _examine(head: RequestHead, name: bytes, value: bytes) -> None:
     if name == b"content-length":
         head.length = int(value)
     elif name == b"accept":
-        head.envelope = ENVELOPE_TYPE in value
+        head.envelope = head.envelope or ENVELOPE_TYPE in value
     elif name == b"origin":
         head.origin = value
     elif name == b"transfer-encoding":
         head.chunked = True
     elif name == b"connection":
-        head.ended = _named_by(value)
+        head.ended |= _named_by(value)
 
 
 def _named_by(connection: bytes) -> frozenset[bytes]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudserve.gateway.headers import read_head
+from cloudserve.gateway.headers import ENVELOPE_TYPE, read_head
 from cloudserve.sandbox.abc import Answer, Call, Deployment
 from tests.unit.gateway.support import Platform, WholeAnswer
 
@@ -65,9 +65,15 @@ def test_only_the_sessions_cookie_is_taken_from_the_others() -> None:
 
 
 def test_headers_that_connection_names_end_here() -> None:
-    """RFC 9110, section 7.6.1."""
-    head = read_head([(b"x-secret-hop", b"1"), (b"connection", b"close, X-Secret-Hop"), (b"x-end", b"2")])
+    """RFC 9110, section 7.6.1; several headers of that name are one list (section 5.3)."""
+    connections = [(b"connection", b"close, X-Secret-Hop"), (b"connection", b"x-other-hop")]
+    head = read_head([(b"x-secret-hop", b"1"), (b"x-other-hop", b"1"), *connections, (b"x-end", b"2")])
     assert head.passed == [(b"x-end", b"2")]
+
+
+def test_the_envelope_is_asked_for_by_any_accept_header() -> None:
+    """Another one beside it takes nothing back."""
+    assert read_head([(b"accept", ENVELOPE_TYPE), (b"accept", b"*/*")]).envelope
 
 
 @given(
