@@ -37,7 +37,7 @@ def too_large(limit_mb: int) -> Problem:
     """Returns the 413 that names the limit."""
     return Problem(
         413,
-        f"The request body is larger than {limit_mb} MiB. Send less, or raise the setting max_body_mb.",
+        f"The request body is larger than {limit_mb} MiB. Send less, or raise the setting maxBodyMb.",
         reason="body-too-large",
         component="gateway",
         headers={"Connection": "close"},

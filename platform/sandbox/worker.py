@@ -264,6 +264,7 @@ class Worker(asyncio.Protocol):
                         continue
                     if flight.answer is not None:
                         raise ProtocolError("A second answer to one call.")
+                    self._read_output()
                     if len(payload) > self.max_response_bytes:
                         self._too_large(flight)
                     else:
@@ -296,12 +297,17 @@ class Worker(asyncio.Protocol):
         elif kind == HEAD:
             self._head(flight, payload)
         elif kind == END:
+            self._read_output()
             flight.close(U32.unpack(payload)[0])
             del self._flights[call_id]
             self._end(flight)
         elif kind == FAILED:
-            flight.fail(self._with_limit(failure_of(_document(payload))))
+            self._read_output()
+            fault = _document(payload)
+            flight.fail(self._with_limit(failure_of(fault)))
             del self._flights[call_id]
+            if fault.get("ending") is True:  # a next call would be lost with it
+                self.kill(Failure("crash", "The worker ended because of what another call in it threw."))
             self._end(flight)
 
     def _of_itself(self, kind: int, payload: bytes) -> None:
@@ -408,7 +414,12 @@ class Worker(asyncio.Protocol):
             self._zygote.kill(self._id)
 
     def _read_output(self) -> None:
-        """Takes what went past the language's own streams: native code, child processes, a dying interpreter."""
+        """Takes what went past the language's own streams: native code, child processes, a dying interpreter.
+
+        Called when there is some, and before a call ends: what it wrote shall not be taken for the next one's.
+        """
+        if self._output < 0:
+            return
         try:
             data = os.read(self._output, 65536)
         except BlockingIOError:
@@ -432,8 +443,8 @@ class Worker(asyncio.Protocol):
         if self.ended.done():
             return
         self.stopping = True
+        self._read_output()
         if self._output >= 0:
-            self._read_output()
             self._loop.remove_reader(self._output)
             os.close(self._output)
             self._output = -1

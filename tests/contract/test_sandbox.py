@@ -618,6 +618,25 @@ async def test_an_error_that_nobody_can_catch_fails_its_call(functions: Function
     assert "late" in caught.value.message
 
 
+async def test_a_call_after_an_error_that_nobody_can_catch_is_served(functions: Functions) -> None:
+    """The worker that ends because of such an error takes no other call with it."""
+    code = "module.exports = (c) => c.path === '/' ? 'well' : new Promise(() => setImmediate(() => { throw 1; }));"
+    deployment = functions.deploy("node", code)
+    for _ in range(5):
+        with pytest.raises(InvocationFailed):
+            await functions.call(deployment, path="/throws")
+        assert (await functions.call(deployment)).body == b"well"
+
+
+async def test_what_goes_past_the_streams_belongs_to_the_call_that_wrote_it(functions: Functions) -> None:
+    """Output of native code and child processes is in the log of its own call, though it comes by another way."""
+    code = "import os\ndef handler(context):\n    os.write(1, context.path.encode())\n"
+    deployment = functions.deploy("python", code)
+    for number in range(20):
+        answer = await functions.call(deployment, path=f"/{number}")
+        assert [entry.message for entry in answer.outcome.logs] == [f"/{number}"]
+
+
 async def test_the_sandbox_refuses_calls_once_it_closes(tmp_path: Path) -> None:
     """Calls under way finish; new ones are refused with 503."""
     async with running(tmp_path) as functions:

@@ -18,13 +18,13 @@ class NoHandler extends Error {
   }
 }
 
-/** Returns a fault as JSON; `root` is the folder that stacks are told relative to. */
-function describe(error, root, loading) {
+/** Returns a fault as JSON; `root` is the folder that stacks are told relative to, `ending` that the process ends now. */
+function describe(error, root, loading, ending = false) {
   const known = error instanceof BadResponse || error instanceof NoHandler;
   let reason = loading ? 'load-failed' : 'exception';
   if (error instanceof BadResponse) reason = 'bad-response';
   if (error instanceof NoHandler) reason = 'no-handler';
-  const fault = { reason, name: 'Error', message: '', stack: '', memoryKib: peakKib() };
+  const fault = { reason, name: 'Error', message: '', stack: '', memoryKib: peakKib(), ending };
   try {
     if (error !== null && typeof error === 'object') {
       fault.name = String(error.name ?? error.constructor?.name ?? 'Error');

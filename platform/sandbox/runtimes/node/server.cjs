@@ -143,9 +143,9 @@ class Server {
     this.logs.finish(callId);
   }
 
-  fail(callId, error) {
+  fail(callId, error, ending = false) {
     this.finish(callId);
-    this.send(textFrame(FAILED, callId, describe(error, this.root, false)));
+    this.send(textFrame(FAILED, callId, describe(error, this.root, false, ending)));
   }
 
   /** What was thrown where nobody could catch it: its call fails, and the process, whose state is unknown, ends. */
@@ -153,7 +153,7 @@ class Server {
     const current = this.logs.currentCall();
     const failed = current !== 0 ? [current] : [...this.flights.keys()];
     if (failed.length === 0) this.send(logFrame(0, LEVEL_ERROR, String(error?.stack ?? error)));
-    for (const callId of failed) this.fail(callId, error);
+    for (const callId of failed) this.fail(callId, error, true);
     process.exit(1);
   }
 }
