@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -39,7 +40,7 @@ def prepare(cli: PulumiCli, say: Say) -> PulumiEnvironment:
     if backend is None:
         state = folders.data_home() / "pulumi"
         if not state.exists():
-            state.mkdir(mode=0o700, parents=True)
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
             say(f"The state of your stacks is kept in {state}.")
         backend = variables["PULUMI_BACKEND_URL"] = state.as_uri()
     if "PULUMI_CONFIG_PASSPHRASE" not in os.environ and "PULUMI_CONFIG_PASSPHRASE_FILE" not in os.environ:
@@ -65,7 +66,16 @@ def _passphrase(say: Say) -> Path:
     file = folders.config_home() / "passphrase"
     if not file.exists():
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-            opened.write(secrets.token_urlsafe(PASSPHRASE_BYTES))
+        descriptor, draft = tempfile.mkstemp(dir=file.parent, prefix=".passphrase-")  # of mode 0600
+        try:
+            with os.fdopen(descriptor, "w") as opened:
+                opened.write(secrets.token_urlsafe(PASSPHRASE_BYTES))
+                opened.flush()
+                os.fsync(descriptor)
+            file.hardlink_to(draft)  # whole, however this ends: an empty one would encrypt with nothing
+        except FileExistsError:
+            return file  # another command was first
+        finally:
+            Path(draft).unlink()
         say(f"The passphrase that encrypts secrets in the state was made and is in {file}. Keep a copy of it.")
     return file

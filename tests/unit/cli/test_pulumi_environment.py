@@ -2,6 +2,7 @@
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,15 @@ def test_keeps_the_state_on_this_machine_and_says_where(home: Path) -> None:
     assert len(first) >= 40
     assert prepared() == (environment, [])
     assert passphrase.read_text() == first
+
+
+def test_commands_that_begin_at_once_make_one_passphrase(home: Path) -> None:
+    """The first one's counts for all, and no draft of another stays."""
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: prepared(), range(8)))
+    folder = home / ".config/cloudserve"
+    assert [path.name for path in folder.iterdir()] == ["passphrase"]
+    assert len((folder / "passphrase").read_text()) >= 40
 
 
 @pytest.mark.parametrize("chosen", ["s3://state", "file:///srv/state"])
