@@ -139,7 +139,7 @@ class SameOrigin:
     def __init__(self, app: ASGIApp, *, url: str, cookie: str) -> None:
         self.app = app
         self._origin = origin_of(url)
-        self._cookie = re.compile(rf"(?:^|;)\s*{re.escape(cookie)}=")
+        self._cookie = re.compile(rf"(?:^|;)\s*{re.escape(cookie)}\s*=")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request, or refuses it."""

@@ -178,6 +178,15 @@ async def test_a_cookie_needs_an_origin(platform: Platform, ada: User) -> None:
     assert (await http.post("/api/apikey/regenerate", headers=referred)).status_code == 403
 
 
+async def test_a_cookie_is_one_however_it_is_spelt(platform: Platform, ada: User) -> None:
+    """Whatever passes for the session's cookie needs an origin."""
+    for spelt in ("cloudserve ={}", "a=1;\tcloudserve={}", "a=1;cloudserve\t= {}"):
+        http = platform.client(origin=None, cookie=spelt.format(ada.http.cookies["cloudserve"]))
+        assert (await http.get("/api/auth/me")).status_code == 200
+        answer = await http.post("/api/apikey/regenerate")
+        assert (answer.status_code, answer.json()["reason"]) == (403, "origin-missing")
+
+
 async def test_a_program_needs_none(platform: Platform, ada: User) -> None:
     """A key is sent on purpose, and not by a browser for another site."""
     http = await platform.key_of(ada, "admin")
