@@ -94,12 +94,22 @@ Deployer = Annotated[Principal, Depends(Requires("deploy"))]
 Admin = Annotated[Principal, Depends(Requires("admin"))]
 
 
+async def _of_whole_account(principal: Reader) -> Principal:
+    """Keeps what belongs to the account, and to no function, from keys that are for some functions alone."""
+    if principal.key is not None and principal.key.function_ids is not None:
+        raise Problem(
+            403, "This key is limited to some functions, so it can't see the account's.", reason="key-limited"
+        )
+    return principal
+
+
 async def _administrator(principal: Admin) -> Principal:
     if not principal.owner.is_admin:
         raise Problem(403, "Only the platform's administrators may do this.", reason="not-administrator")
     return principal
 
 
+AccountReader = Annotated[Principal, Depends(_of_whole_account)]
 Administrator = Annotated[Principal, Depends(_administrator)]
 
 

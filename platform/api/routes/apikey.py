@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from cloudserve.api.bodies import View
 from cloudserve.api.context import Ctx
-from cloudserve.api.deps import Admin, Reader
+from cloudserve.api.deps import AccountReader, Admin
 from cloudserve.core.auth.tokens import digest, hint, new_api_key
 from cloudserve.core.models.base import Timestamp
 from cloudserve.core.models.owner import ALL_SCOPES, ApiKey
@@ -27,7 +27,7 @@ class FreshKey(View):
 
 
 @router.get("", summary="Show the default key, masked")
-async def show_api_key(principal: Reader, context: Ctx) -> MaskedKey:
+async def show_api_key(principal: AccountReader, context: Ctx) -> MaskedKey:
     """Returns what may be shown of the default key."""
     key = await context.store.keys.default_of(principal.owner.id)
     if key is None:

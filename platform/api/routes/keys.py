@@ -5,7 +5,7 @@ from pydantic import Field
 
 from cloudserve.api.bodies import Body, Deleted, View
 from cloudserve.api.context import Ctx
-from cloudserve.api.deps import Admin, KeyId, Reader
+from cloudserve.api.deps import AccountReader, Admin, KeyId
 from cloudserve.api.openapi import problems
 from cloudserve.api.views import KeyView
 from cloudserve.core.auth.tokens import digest, hint, new_api_key
@@ -41,7 +41,7 @@ class MadeKey(View):
 
 
 @router.get("", summary="List keys")
-async def list_keys(principal: Reader, context: Ctx) -> KeyList:
+async def list_keys(principal: AccountReader, context: Ctx) -> KeyList:
     """Returns all keys of the caller, the default one too."""
     return KeyList(keys=[KeyView.of(key) for key in await context.store.keys.list(principal.owner.id)])
 

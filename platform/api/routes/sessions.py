@@ -5,7 +5,7 @@ from pydantic import Field
 
 from cloudserve.api.bodies import Deleted, View
 from cloudserve.api.context import Ctx
-from cloudserve.api.deps import Admin, Reader
+from cloudserve.api.deps import AccountReader, Admin
 from cloudserve.core.models.base import Timestamp, utc_now
 
 router = APIRouter(prefix="/api/auth/sessions", tags=["auth"])
@@ -28,7 +28,7 @@ class SessionList(View):
 
 
 @router.get("", summary="List sessions")
-async def list_sessions(principal: Reader, context: Ctx) -> SessionList:
+async def list_sessions(principal: AccountReader, context: Ctx) -> SessionList:
     """Returns where the caller's account is signed in."""
     now, current = utc_now(), principal.session.id if principal.session else None
     return SessionList(

@@ -120,6 +120,9 @@ async def test_a_key_for_some_functions_sees_no_other(platform: Platform, ada: U
     body = {"name": "new", "code": "module.exports = 1", "filename": "a.js"}
     answer = await http.post("/api/functions/deploy", json=body)
     assert (answer.status_code, answer.json()["reason"]) == (403, "key-limited")
+    for path in ("/api/keys", "/api/apikey", "/api/auth/sessions"):
+        answer = await http.get(path)
+        assert (answer.status_code, answer.json()["reason"]) == (403, "key-limited")
 
 
 async def test_a_key_for_some_functions_can_t_widen_itself(platform: Platform, ada: User) -> None:
