@@ -146,8 +146,8 @@ class Client:
     def _reaching(self, url: str) -> Iterator[None]:
         try:
             yield
-        except httpx2.ConnectError:
-            raise unreachable(url) from None
+        except httpx2.ConnectError as error:
+            raise unreachable(url, error) from None
         except httpx2.TimeoutException:
             raise CommandError(f"{url} did not answer in time.", reason="no-answer") from None
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol):
@@ -173,10 +173,12 @@ def connect(url: str | None) -> Client:
     return Client(known.url, api_key=known.api_key, run_url=known.run_url, name=known.name)
 
 
-def unreachable(url: str) -> CommandError:
-    """Returns the error for a platform that nothing listens for."""
+def unreachable(url: str, error: Exception) -> CommandError:
+    """Returns the error for a platform that can't be connected to; `--json` tells the cause."""
     remedy = "Start it with `./cloudserve up`." if _is_loopback(url) else "Check the URL, and that it is up."
-    return CommandError(f"The platform at {url} isn't running. {remedy}", reason="unreachable")
+    return CommandError(
+        f"The platform at {url} isn't running. {remedy}", reason="unreachable", details={"cause": str(error)}
+    )
 
 
 def _fault(fault: dict[str, Any]) -> str:
