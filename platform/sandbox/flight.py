@@ -15,6 +15,12 @@ from cloudserve.sandbox.protocol import CUT_OFF, LEVELS, LOG_HEAD, RESULT_HEAD, 
 MAX_LOG_BYTES: Final = 320 * 1024
 """What is kept of a call's lines; above the worker's own bound of 256 KiB, against a worker that ignores it."""
 
+LEAST_LINE_BYTES: Final = 64
+"""What a line counts for at least: its level and time take that much in a record, however short its text is."""
+
+_LATEST_TIME: Final = 2.0**32
+"""Seconds since 1970, in the year 2106. A worker may claim any moment; no record could hold every one."""
+
 _STATUS: Final[dict[Reason, int]] = {
     "exception": 500,
     "load-failed": 500,
@@ -100,11 +106,17 @@ class Flight:
             self.logs_truncated = True
         else:
             name: Level = LEVELS[level] if level < len(LEVELS) else "info"
-            self.add_log(LogEntry(at, name, payload[LOG_HEAD.size :].decode("utf-8", "replace")))
+            self.add_log(
+                LogEntry(
+                    at if 0 <= at < _LATEST_TIME else time.time(),
+                    name,
+                    payload[LOG_HEAD.size :].decode("utf-8", "replace"),
+                )
+            )
 
     def add_log(self, entry: LogEntry) -> None:
         """Keeps a line, while there is room."""
-        self.log_room -= len(entry.message) + 1
+        self.log_room -= max(len(entry.message) + 1, LEAST_LINE_BYTES)
         if self.log_room < 0:
             self.logs_truncated = True
             return

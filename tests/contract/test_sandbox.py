@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -331,6 +332,31 @@ async def test_a_flood_of_lines_is_cut_off(functions: Functions, runtime: Runtim
     outcome = (await functions.call(functions.deploy(runtime, code[runtime]))).outcome
     assert outcome.logs_truncated
     assert 200_000 < sum(len(entry.message) for entry in outcome.logs) < 270_000
+
+
+async def test_a_flood_of_empty_lines_is_cut_off_too(functions: Functions, runtime: Runtime) -> None:
+    """The record of a line takes room however short it is: a hundred thousand of them would hold up all calls."""
+    code = {
+        "python": "def handler(context):\n    for n in range(20_000): print()\n    return 'ok'\n",
+        "node": "module.exports = () => { for (let n = 0; n < 20000; n += 1) console.log(''); };",
+    }
+    outcome = (await functions.call(functions.deploy(runtime, code[runtime]))).outcome
+    assert outcome.logs_truncated
+    assert 3000 < len(outcome.logs) < 6000
+
+
+@pytest.mark.parametrize("moment", ["nan", "inf", "-1", "1e300"])
+async def test_no_worker_hides_a_call_behind_an_impossible_time(functions: Functions, moment: str) -> None:
+    """A line that claims a moment which no record can hold gets the present one."""
+    code = (
+        "import os, socket, struct\ndef handler(context):\n"
+        "    wire = socket.socket(fileno=os.dup(3))\n"
+        f"    line = struct.pack('>Bd', 1, float('{moment}')) + b'odd'\n"
+        "    for call in range(1, 5): wire.sendall(struct.pack('>IBI', len(line), 14, call) + line)\n"
+    )
+    began = time.time()
+    outcome = (await functions.call(functions.deploy("python", code))).outcome
+    assert [began - 1 <= entry.time <= time.time() + 1 for entry in outcome.logs] == [True]
 
 
 async def test_what_child_processes_print_is_caught_too(functions: Functions, runtime: Runtime) -> None:

@@ -2,13 +2,14 @@
 
 // Catches what user code prints, per call and with its level. A line belongs to the call in whose asynchronous context it
 // was written; outside any, to the only call under way; else to the worker itself (call id 0). Only functions that take
-// several calls at once pay for the asynchronous context. A call keeps MAX_BYTES of text, the rest is dropped and said to
-// be.
+// several calls at once pay for the asynchronous context. A call keeps MAX_BYTES of text, of which a line takes
+// LEAST_LINE_BYTES at least; the rest is dropped and said to be.
 
 const { Writable } = require('node:stream');
 const { CUT_OFF, LEVELS, logFrame } = require('./protocol.cjs');
 
 const MAX_BYTES = 256 * 1024;
+const LEAST_LINE_BYTES = 64;
 const LEVEL_OF_METHOD = { log: 'info', info: 'info', debug: 'debug', warn: 'warn', error: 'error', trace: 'error' };
 
 class CallLog {
@@ -100,7 +101,7 @@ class Logs {
   line(log, level, text) {
     if (log.room <= 0) return;
     const kept = text.length > log.room ? text.slice(0, log.room) : text;
-    log.room -= kept.length + 1;
+    log.room -= Math.max(kept.length + 1, LEAST_LINE_BYTES);
     this.send(logFrame(log.callId, LEVELS.indexOf(level), kept));
     if (log.room <= 0 && log.callId !== 0) this.send(logFrame(log.callId, CUT_OFF, ''));
   }

@@ -2,7 +2,8 @@
 
 `sys.stdout` becomes level info, `sys.stderr` error; records of `logging` keep their own level. A line belongs to the
 call in whose context it was written; outside any context (a thread that user code started) to the only call under way;
-else to the worker itself (call id 0). A call keeps `MAX_BYTES` of text, the rest is dropped and said to be.
+else to the worker itself (call id 0). A call keeps `MAX_BYTES` of text, of which a line takes `LEAST_LINE_BYTES` at
+least; the rest is dropped and said to be.
 """
 
 import contextvars
@@ -14,6 +15,7 @@ from typing import Any, Final
 from cloudserve.sandbox.runtimes.python.wire import Wire
 
 MAX_BYTES: Final = 256 * 1024
+LEAST_LINE_BYTES: Final = 64
 _MAX_LINE: Final = 16 * 1024
 
 
@@ -100,7 +102,7 @@ class Logs:
         if log.room <= 0:
             return
         kept = text[: log.room]
-        log.room -= len(kept) + 1
+        log.room -= max(len(kept) + 1, LEAST_LINE_BYTES)
         self._wire.log(log.call_id, level, kept)
         if log.room <= 0 and log.call_id:
             self._wire.log_cut_off(log.call_id)
