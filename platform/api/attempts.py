@@ -19,7 +19,8 @@ _HOUR: Final = 3600.0
 class Attempts:
     """The buckets of one platform. Whatever counts a try raises the 429 that says how long to wait.
 
-    `account` is what is kept of it, such as its normalised mail address: another spelling is no other account.
+    `account` is what is kept of it, such as its normalised mail address. Its case is folded as the store does when it
+    looks for one (`Owners.by_email`): another spelling, such as `ß` for `ss`, is no other account.
     """
 
     def __init__(self) -> None:
@@ -36,16 +37,16 @@ class Attempts:
     def login(self, request: Request, account: str) -> None:
         """Counts a try at a password or at a code."""
         self.knock(request)
-        _take(self._login_account, account)
+        _take(self._login_account, account.casefold())
 
     def signed_in(self, account: str) -> None:
         """Forgets the tries of an account whose owner got in, so that somebody else's don't keep them out."""
-        self._login_account.forget(account)
+        self._login_account.forget(account.casefold())
 
     def send_code(self, request: Request, account: str) -> None:
         """Counts a mail with a code."""
         _take(self._code_address, address_of(request))
-        _take(self._code_account, account)
+        _take(self._code_account, account.casefold())
 
     def signup(self, request: Request) -> None:
         """Counts a try to make an account."""

@@ -54,3 +54,17 @@ def test_accounts_are_made_at_a_bounded_rate() -> None:
     with pytest.raises(Problem):
         attempts.signup(request_from("203.0.113.7"))
     attempts.signup(request_from("203.0.113.8"))
+
+
+def test_another_spelling_is_no_other_account() -> None:
+    """Else each letter that folds to another would double the tries."""
+    attempts = Attempts()
+    spellings = [f"je{ending}@example.com" for ending in ("ss", "s\u017f", "\u017fs", "\u017f\u017f", "ß")]
+    for number in range(10):
+        attempts.login(request_from("203.0.113.7"), spellings[number % 5])
+    with pytest.raises(Problem):
+        attempts.login(request_from("203.0.113.7"), "jess@example.com")
+    for number in range(5):
+        attempts.send_code(request_from("203.0.113.7"), spellings[number])
+    with pytest.raises(Problem):
+        attempts.send_code(request_from("203.0.113.7"), "jess@example.com")

@@ -70,6 +70,15 @@ async def test_a_password_of_who_never_verified_opens_nothing(trusting: tuple[Pl
     assert (await platform.client().post("/api/auth/login", json=login)).status_code == 401
 
 
+async def test_an_address_that_only_resembles_another_leads_to_no_account(trusting: tuple[Platform, Issuer]) -> None:
+    """Folded they are one to the store, but not to a mail server: whoever has one does not have the other."""
+    platform, issuer = trusting
+    await platform.signed_up("strasse")
+    token = issuer.token(email="straße@example.com")
+    answer = await platform.client().post(PATH, json={"credential": token})
+    assert (answer.status_code, answer.json()["reason"]) == (409, "email-taken")
+
+
 async def test_without_mail_no_password_leads_to_the_same_account(tmp_path: Path) -> None:
     """Nobody has shown there that an address is theirs, but the administrator, whom the operator has named."""
     with issuing() as issuer:
