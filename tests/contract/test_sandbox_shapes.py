@@ -336,7 +336,7 @@ async def test_a_stack_names_the_line_of_the_source(functions: Functions) -> Non
     deployment = functions.deploy("node", code, files={"index.cjs.map": orjson.dumps(source_map).decode()})
     with pytest.raises(InvocationFailed) as caught:
         await functions.call(deployment)
-    assert "src/shop.ts:6" in (caught.value.outcome.error or "")
+    assert "(src/shop.ts:6" in (caught.value.outcome.error or "")
     assert str(functions.root) not in (caught.value.outcome.error or "")
 
 

@@ -18,8 +18,8 @@ class NoHandler extends Error {
   }
 }
 
-/** Returns a fault as JSON; `root` is the folder that stacks are told relative to, `ending` that the process ends now. */
-function describe(error, root, loading, ending = false) {
+/** Returns a fault as JSON; `code` is the folder that stacks are told relative to, `ending` that the process ends now. */
+function describe(error, code, loading, ending = false) {
   const known = error instanceof BadResponse || error instanceof NoHandler;
   let reason = loading ? 'load-failed' : 'exception';
   if (error instanceof BadResponse) reason = 'bad-response';
@@ -29,8 +29,8 @@ function describe(error, root, loading, ending = false) {
     if (error !== null && typeof error === 'object') {
       fault.name = String(error.name ?? error.constructor?.name ?? 'Error');
       fault.message = String(error.message ?? '').slice(0, MAX_MESSAGE);
-      if (!known) fault.stack = stackOf(error, root);
-      if (fault.message.startsWith(root)) fault.message = fault.message.slice(root.length + 1);
+      if (!known) fault.stack = stackOf(error, code);
+      if (fault.message.startsWith(code)) fault.message = fault.message.slice(code.length + 1);
     } else fault.message = String(error).slice(0, MAX_MESSAGE);
   } catch (second) { // user code can fail in its getters too
     fault.message = `An error that can't be shown: ${second.message}`;
@@ -38,12 +38,16 @@ function describe(error, root, loading, ending = false) {
   return JSON.stringify(fault);
 }
 
-function stackOf(error, root) {
+function stackOf(error, code) {
   const lines = String(error.stack ?? '').split('\n')
     .filter((line) => !line.includes(OURS) && !/\(?node:internal/.test(line));
-  let text = lines.join('\n').replaceAll(`file://${root}/`, '').replaceAll(`${root}/`, '');
+  while (/^ +at .*\bnode:/.test(lines.at(-1))) lines.pop(); // how the call came to the code
+  let text = lines.join('\n');
+  for (const folder of [code, path.dirname(code)]) { // dependencies lie beside the code
+    text = text.replaceAll(`file://${folder}/`, '').replaceAll(`${folder}/`, '');
+  }
   if (error.cause !== undefined && error.cause !== null && typeof error.cause === 'object') {
-    text += `\nCaused by: ${stackOf(error.cause, root)}`;
+    text += `\nCaused by: ${stackOf(error.cause, code)}`;
   }
   return text.slice(0, MAX_STACK);
 }

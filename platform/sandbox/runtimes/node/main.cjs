@@ -31,7 +31,6 @@ function main() {
 async function specialise(socket, spec) {
   const begin = performance.now();
   const send = (frame) => socket.write(frame);
-  const root = path.dirname(spec.code);
   const home = process.cwd();
   Object.assign(
     process.env, { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: home, TMPDIR: home, LANG: 'C.UTF-8' }, spec.environment);
@@ -43,12 +42,12 @@ async function specialise(socket, spec) {
     if (fs.existsSync(`${file}.map`)) process.setSourceMapsEnabled(true);
     const exported = await load(file);
     const handler = await findHandler(exported, spec.handler, spec);
-    const server = new Server(send, logs, handler, root, spec.timeoutSeconds * 1000);
+    const server = new Server(send, logs, handler, spec.code, spec.timeoutSeconds * 1000);
     process.on('uncaughtException', (error) => server.crash(error));
     send(textFrame(READY, 0, JSON.stringify({ loadMs: performance.now() - begin, imports })));
     return server;
   } catch (error) {
-    socket.end(textFrame(REFUSED, 0, describe(error, root, true)), () => process.exit(1));
+    socket.end(textFrame(REFUSED, 0, describe(error, spec.code, true)), () => process.exit(1));
     return null;
   }
 }

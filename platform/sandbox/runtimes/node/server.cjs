@@ -36,11 +36,11 @@ class Flight {
 }
 
 class Server {
-  constructor(send, logs, handler, root, timeoutMs) {
+  constructor(send, logs, handler, code, timeoutMs) {
     this.send = send;
     this.logs = logs;
     this.handler = handler;
-    this.root = root;
+    this.code = code;
     this.timeoutMs = timeoutMs;
     this.flights = new Map();
   }
@@ -145,7 +145,7 @@ class Server {
 
   fail(callId, error, ending = false) {
     this.finish(callId);
-    this.send(textFrame(FAILED, callId, describe(error, this.root, false, ending)));
+    this.send(textFrame(FAILED, callId, describe(error, this.code, false, ending)));
   }
 
   /** What was thrown where nobody could catch it: its call fails, and the process, whose state is unknown, ends. */
