@@ -29,6 +29,9 @@ from cloudserve.sandbox.abc import Deployment, Sandbox
 
 MOST_ROUTES: Final = 20_000
 MOST_MISSING: Final = 10_000
+LONGEST_NAME: Final = 100
+"""No owner and no function has a longer one; what strangers make up must not fill the memory with 64 KiB a name."""
+
 WARM_SECONDS: Final = 10.0
 RETRY_SECONDS: Final = 0.5
 JUST_SECONDS: Final = 60.0
@@ -78,7 +81,7 @@ class Resolver:
         route = self._routes.get(key)
         if route is not None:
             return route
-        if key in self._missing:
+        if key in self._missing or max(len(owner), len(name)) > LONGEST_NAME:
             return None
         load = self._loads.get(key)
         if load is None:

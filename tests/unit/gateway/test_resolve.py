@@ -297,3 +297,10 @@ async def test_the_memory_of_what_does_not_exist_is_bounded(platform: Platform) 
         await platform.functions.get("/run/alice/hello", headers={"api-key": f"csk_{number}"})
     assert len(resolver._missing) <= 5
     assert len(keys._unknown) <= 5
+
+
+async def test_a_name_that_nothing_can_have_is_kept_nowhere(platform: Platform) -> None:
+    """Nor is the store asked for it."""
+    for path in (f"/run/{'a' * 101}/hello", f"/run/alice/{'a' * 60_000}"):
+        assert (await platform.functions.get(path)).status_code == 404
+    assert not platform.gateway._resolver._missing
