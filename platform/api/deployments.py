@@ -146,13 +146,15 @@ class Deployments:
     async def _add(self, function: Function) -> None:
         """Adds a function's row. Raises the 422 for a name that is in use."""
         try:
+            with suppress(Taken):
+                await self._store.functions.add(function)
+                return
+            other = await self._store.functions.by_name(function.owner_id, function.name)
+            if other is not None and other.created_at < utc_now() - ABANDONED:
+                await self._store.functions.forget(other.owner_id, other.id)
             await self._store.functions.add(function)
         except Taken:
-            other = await self._store.functions.by_name(function.owner_id, function.name)
-            abandoned = other is not None and other.created_at < utc_now() - ABANDONED
-            if other is None or not (abandoned and await self._store.functions.forget(other.owner_id, other.id)):
-                raise _name_taken(function.name) from None
-            await self._store.functions.add(function)
+            raise _name_taken(function.name) from None
 
     async def _ask(
         self, function: Function, taken: tuple[int, int], spec: VersionSpec, archive: Path, *, created_by: str

@@ -96,6 +96,15 @@ async def test_the_rest_of_a_deploy_that_was_cut_off_gives_its_name_back(one: De
     assert function.live_version == 1
 
 
+async def test_a_name_given_back_is_taken_once(one: Deploying) -> None:
+    """However many want it at once; the others are told like anyone else."""
+    long_ago = utc_now().replace(year=2020)
+    await one.store.functions.add(Function(owner_id=one.owner.id, name="hello", created_at=long_ago))
+    outcomes = await asyncio.gather(*(one.ask("hello", HELLO) for _ in range(8)), return_exceptions=True)
+    refusals = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    assert [(type(refusal), getattr(refusal, "reason", None)) for refusal in refusals] == [(Problem, "name-taken")] * 7
+
+
 @pytest.mark.parametrize(
     ("values", "field"),
     [
