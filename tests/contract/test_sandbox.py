@@ -656,6 +656,18 @@ async def test_a_call_after_an_error_that_nobody_can_catch_is_served(functions: 
         assert (await functions.call(deployment)).body == b"well"
 
 
+async def test_an_error_that_is_printed_is_told_as_one_that_is_raised(functions: Functions) -> None:
+    """In Node, the stack of a printed error names the user's files and frames alone, its own fields kept."""
+    code = "module.exports = () => {\nconsole.error(Object.assign(new Error('odd'), { code: 'E1' }));\n};"
+    answer = await functions.call(functions.deploy("node", code))
+    [entry] = answer.outcome.logs
+    assert "(index.cjs:2:" in entry.message
+    assert "code: 'E1'\n}" in entry.message
+    assert str(functions.root) not in entry.message
+    assert "runtimes" not in entry.message
+    assert "node:" not in entry.message
+
+
 async def test_what_goes_past_the_streams_belongs_to_the_call_that_wrote_it(functions: Functions) -> None:
     """Output of native code and child processes is in the log of its own call, though it comes by another way."""
     code = "import os\ndef handler(context):\n    os.write(1, context.path.encode())\n"

@@ -39,17 +39,28 @@ function describe(error, code, loading, ending = false) {
 }
 
 function stackOf(error, code) {
-  const lines = String(error.stack ?? '').split('\n')
-    .filter((line) => !line.includes(OURS) && !/\(?node:internal/.test(line));
-  while (/^ +at .*\bnode:/.test(lines.at(-1))) lines.pop(); // how the call came to the code
-  let text = lines.join('\n');
-  for (const folder of [code, path.dirname(code)]) { // dependencies lie beside the code
-    text = text.replaceAll(`file://${folder}/`, '').replaceAll(`${folder}/`, '');
-  }
+  let text = inUserTerms(String(error.stack ?? ''), code);
   if (error.cause !== undefined && error.cause !== null && typeof error.cause === 'object') {
     text += `\nCaused by: ${stackOf(error.cause, code)}`;
   }
   return text.slice(0, MAX_STACK);
 }
 
-module.exports = { NoHandler, describe };
+/** Returns a text with stacks in it without the frames that are not the user's, and with files relative to the code. */
+function inUserTerms(text, code) {
+  const kept = [];
+  let ours = false;
+  for (const line of text.split('\n')) {
+    const isFrame = /^ +at /.test(line);
+    ours = isFrame && (line.includes(OURS) || (ours && /\bnode:/.test(line))); // and how Node came to us
+    if (!ours && !(isFrame && line.includes('node:internal'))) kept.push(line);
+    else if (line.endsWith(' {') && kept.length > 0) kept[kept.length - 1] += ' {'; // an error's own fields follow
+  }
+  let told = kept.join('\n');
+  for (const folder of [code, path.dirname(code)]) { // dependencies lie beside the code
+    told = told.replaceAll(`file://${folder}/`, '').replaceAll(`${folder}/`, '');
+  }
+  return told;
+}
+
+module.exports = { NoHandler, describe, inUserTerms };

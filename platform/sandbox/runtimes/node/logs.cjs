@@ -6,6 +6,7 @@
 // LEAST_LINE_BYTES at least; the rest is dropped and said to be.
 
 const { Writable } = require('node:stream');
+const { inUserTerms } = require('./faults.cjs');
 const { CUT_OFF, LEVELS, logFrame } = require('./protocol.cjs');
 
 const MAX_BYTES = 256 * 1024;
@@ -21,8 +22,9 @@ class CallLog {
 }
 
 class Logs {
-  constructor(send, concurrency) {
+  constructor(send, concurrency, code) {
     this.send = send;
+    this.code = code;
     this.calls = new Map();
     this.worker = new CallLog(0);
     this.level = null;
@@ -88,7 +90,8 @@ class Logs {
   write(level, text) {
     const log = this.owner();
     if (this.level !== null) { // one call of a console method is one entry
-      this.line(log, this.level, text.endsWith('\n') ? text.slice(0, -1) : text);
+      const entry = text.endsWith('\n') ? text.slice(0, -1) : text;
+      this.line(log, this.level, entry.includes('\n    at ') ? inUserTerms(entry, this.code) : entry);
       return;
     }
     const lines = ((log.openLines[level] ?? '') + text).split('\n');
