@@ -81,10 +81,12 @@ class Platform:
         return ours
 
     def end(self) -> None:
+        # By its own handle: in the moment after the fork it is not among the processes with its command line.
+        self.process.kill()
+        self.process.wait()
         for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        self.process.wait()
 
 
 @pytest.fixture
