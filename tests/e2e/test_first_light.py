@@ -17,7 +17,7 @@ import pytest
 from tests.e2e.load import calling
 from tests.e2e.machine import CHECKOUT, FUNCTIONS, Machine, free_ports
 
-pytestmark = [pytest.mark.full, pytest.mark.steps, pytest.mark.xdist_group("first-light")]
+pytestmark = [pytest.mark.full, pytest.mark.steps]
 
 PASSWORD = "correct horse battery staple"
 EMAIL = "ann@example.com"

@@ -18,7 +18,7 @@ import pytest
 from tests.e2e.load import calling
 from tests.e2e.machine import CHECKOUT, Machine, free_ports
 
-pytestmark = [pytest.mark.full, pytest.mark.xdist_group("engine")]
+pytestmark = pytest.mark.full
 
 SECONDS = 60.0
 

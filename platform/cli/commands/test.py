@@ -71,7 +71,7 @@ def _checks(everything: bool, pytest_arguments: Sequence[str]) -> Iterator[tuple
     if pytest_arguments:
         yield "tests", ["pytest", *([] if everything else ["-m", "not full"]), *pytest_arguments]
         return
-    together = ["-n", "2", "--dist", "loadgroup"]  # most of the time goes into waiting for real processes
+    together = ["-n", "2", "--dist", "loadfile"]  # most of the time goes into waiting for real processes
     chosen = ["--ignore", _MEASURED] if everything else ["-m", "not full"]
     yield "tests", ["pytest", *chosen, *together]
     if everything:
