@@ -25,7 +25,7 @@ from cloudserve.core.trees import BadTree
 from cloudserve.gateway.errors import unavailable
 from cloudserve.gateway.materialise import Materialiser
 from cloudserve.gateway.route import Route
-from cloudserve.sandbox.abc import Deployment, Sandbox
+from cloudserve.sandbox.abc import Deployment, InvocationFailed, Sandbox
 
 MOST_ROUTES: Final = 20_000
 MOST_MISSING: Final = 10_000
@@ -226,7 +226,7 @@ class Resolver:
         async with self._warming:
             try:
                 await self._sandbox.warm(deployment)
-            except Exception as error:  # noqa: BLE001 - code that does not load; its callers will be told
+            except InvocationFailed as error:  # its callers will be told
                 _log.info("version %s goes live without a warm worker: %s", deployment.version_id, error)
 
     def _route(self, owner: Owner, function: Function, deployment: Deployment | None) -> Route:

@@ -197,7 +197,10 @@ class Sandbox(ABC):
 
     @abstractmethod
     async def warm(self, deployment: Deployment) -> None:
-        """Has a worker ready, so that the next call starts none; also keeps `Limits.min_warm` from now on."""
+        """Has a worker ready, so that the next call starts none; also keeps `Limits.min_warm` from now on.
+
+        Raises `InvocationFailed` when the code does not load.
+        """
 
     @abstractmethod
     async def retire(self, function_id: str, *, keep_version: str | None = None) -> None:

@@ -160,14 +160,7 @@ class Flight:
         status: ExecutionStatus = "timeout" if failure.reason == "timeout" else "error"
         duration = time.perf_counter() - self.begun if self.begun else 0.0
         outcome = self._outcome(status, duration, failure.memory_kib, failure)
-        error = InvocationFailed(
-            failure.status or _STATUS[failure.reason],
-            failure.message,
-            component=_COMPONENT.get(failure.reason, "function"),
-            reason=failure.reason,
-            outcome=outcome,
-            retry_after=failure.retry_after,
-        )
+        error = error_of(failure, outcome)
         if self.answer is not None:
             self.answer.end(outcome, error)
         elif not self.future.done():
@@ -189,6 +182,18 @@ class Flight:
             signal=None if failure is None else failure.signal,
             limit=None if failure is None else failure.limit,
         )
+
+
+def error_of(failure: Failure, outcome: Outcome) -> InvocationFailed:
+    """Returns the error that a failure is to the caller."""
+    return InvocationFailed(
+        failure.status or _STATUS[failure.reason],
+        failure.message,
+        component=_COMPONENT.get(failure.reason, "function"),
+        reason=failure.reason,
+        outcome=outcome,
+        retry_after=failure.retry_after,
+    )
 
 
 def failure_of(fault: dict[str, Any]) -> Failure:

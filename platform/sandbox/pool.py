@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloudserve.sandbox import evict
-from cloudserve.sandbox.abc import Answer, Call, ColdStart, Deployment, Sandbox, SandboxStats
-from cloudserve.sandbox.flight import Failure, Flight
+from cloudserve.sandbox.abc import Answer, Call, ColdStart, Deployment, Outcome, Sandbox, SandboxStats
+from cloudserve.sandbox.flight import Failure, Flight, error_of
 from cloudserve.sandbox.group import Group
 from cloudserve.sandbox.launch import Launcher
 from cloudserve.sandbox.memory import resident_kib
@@ -88,7 +88,12 @@ class LocalSandbox(Sandbox):
         group = self._group_of(deployment)
         group.keep = max(group.keep, deployment.limits.min_warm)
         if not self._closing:
-            await group.first_worker()
+            try:
+                await group.first_worker()
+            except WorkerLost as lost:
+                failure = lost.failure
+                outcome = Outcome("error", 0, failure.memory_kib / 1024, error=failure.message, reason=failure.reason)
+                raise error_of(failure, outcome) from lost
             self._grow(group)
 
     async def retire(self, function_id: str, *, keep_version: str | None = None) -> None:

@@ -623,6 +623,14 @@ async def test_a_warmed_function_starts_nothing_for_its_first_call(functions: Fu
     await until(lambda: functions.sandbox.stats().starts == 3)
 
 
+async def test_a_function_whose_code_does_not_load_can_not_be_warmed(functions: Functions, runtime: Runtime) -> None:
+    """Whoever warms it is told what its callers will be."""
+    broken = {"python": "raise ValueError('broken')\n", "node": "throw new Error('broken');"}[runtime]
+    with pytest.raises(InvocationFailed, match="broken") as failed:
+        await functions.sandbox.warm(functions.deploy(runtime, broken))
+    assert (failed.value.status, failed.value.reason) == (500, "load-failed")
+
+
 async def test_a_call_outside_its_time_in_a_shared_worker_spares_the_others(functions: Functions) -> None:
     """One asynchronous call that times out ends alone."""
     code = "import asyncio\nasync def handler(context):\n    await asyncio.sleep(float(context.path[1:]))\n"

@@ -5,6 +5,7 @@ from collections.abc import Awaitable
 from typing import Any, Final, Literal
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 
 from cloudserve.api.bodies import View
 from cloudserve.api.context import Ctx
@@ -40,6 +41,18 @@ class Readiness(View):
 
     status: Literal["ready", "not-ready"]
     checks: dict[str, str]
+
+
+@router.get("/", summary="Say what runs here", response_class=PlainTextResponse)
+async def home(context: Ctx) -> str:
+    """Returns in plain words what this address is, for a person who opens it."""
+    settings = context.settings
+    return (
+        f"CloudServe {VERSION}\n\n"
+        f"The API      {settings.url}/api (its OpenAPI document: {settings.url}/api/openapi.json)\n"
+        f"Functions    {settings.run_url}/run/OWNER/FUNCTION\n"
+        "Deploy one   ./cloudserve deploy PATH\n"
+    )
 
 
 @router.get("/api/platform", summary="Show the platform")

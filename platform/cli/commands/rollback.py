@@ -15,7 +15,9 @@ app = new_app()
 @app.command(epilog="Example: cloudserve rollback hello 3")
 def rollback(
     name: NameArgument,
-    version: Annotated[int, typer.Argument(min=1, help="The version's number; `./cloudserve versions` lists them.")],
+    version: Annotated[
+        int, typer.Argument(min=1, metavar="VERSION", help="The version's number; `./cloudserve versions` lists them.")
+    ],
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:

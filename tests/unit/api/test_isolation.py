@@ -26,6 +26,7 @@ OPEN = {
     ("POST", "/api/auth/forgot-password"),
     ("POST", "/api/auth/reset-password"),
     ("GET", "/api/platform"),
+    ("GET", "/"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
 }

@@ -23,6 +23,14 @@ async def test_the_platform_tells_what_a_client_needs(platform: Platform) -> Non
     }
 
 
+async def test_who_opens_the_address_reads_what_it_is(platform: Platform) -> None:
+    """Where the API and the functions are, in plain text."""
+    answer = await platform.client(origin=None).get("/")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert "http://localhost:7700/api/openapi.json" in answer.text
+    assert "http://127.0.0.1:7701/run/OWNER/FUNCTION" in answer.text
+
+
 async def test_health_is_of_this_instance(platform: Platform) -> None:
     """Its token tells it from whoever else has the port."""
     assert (await platform.client(origin=None).get("/healthz")).json() == {"status": "ok", "instance": "this-one"}
