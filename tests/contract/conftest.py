@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from cloudserve.core.models.function import Function
+from cloudserve.core.models.function import Function, Runtime
 from cloudserve.core.models.owner import Owner
 from cloudserve.core.objects.abc import Objects
 from cloudserve.core.store.abc import Store
 from tests.contract.backends import OBJECTS, STORES, ObjectsBackend, StoreBackend
 from tests.contract.records import a_function, an_owner
+from tests.contract.sandboxes import Functions, running
 
 
 @pytest.fixture(params=sorted(STORES))
@@ -66,3 +67,17 @@ async def objects(objects_backend: ObjectsBackend) -> AsyncIterator[Objects]:
     await objects.open()
     yield objects
     await objects.close()
+
+
+@pytest.fixture(params=["python", "node"])
+def runtime(request: pytest.FixtureRequest) -> Runtime:
+    """Each runtime in turn."""
+    name: Runtime = request.param
+    return name
+
+
+@pytest.fixture
+async def functions(tmp_path: Path) -> AsyncIterator[Functions]:
+    """Functions in a sandbox of their own."""
+    async with running(tmp_path) as functions:
+        yield functions

@@ -4,14 +4,32 @@ import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cloudserve.core.models.function import Egress, Limits, Runtime
 from cloudserve.sandbox.abc import Answer, Call, Deployment, Sandbox
+from cloudserve.sandbox.pool import LocalSandbox
 
 _numbers = itertools.count(1)
+
+MEBIBYTE = 1024 * 1024
+ECHO = {
+    "python": "def handler(context):\n    print('seen')\n    return {'body': context.body, 'path': context['path']}\n",
+    "node": "module.exports = (context) => { console.log('seen'); return {body: context.body, path: context.path}; };",
+}
+SLOW = {
+    "python": "import time\ndef handler(context):\n    time.sleep(0 if context.path == '/quick' else 0.5)\n"
+    "    return 'ok'\n",
+    "node": "module.exports = (context) => context.path === '/quick' ? 'ok'\n"
+    ": new Promise((done) => setTimeout(() => done('ok'), 500));",
+}
+SPIN = {
+    "python": "def handler(context):\n    while True: pass\n",
+    "node": "module.exports = () => { for (;;); };",
+}
 
 JSON = ((b"content-type", b"application/json"),)
 
@@ -146,3 +164,25 @@ def _stats() -> list[tuple[str, str, str]]:
                 continue
             stats.append((folder.name, parent, state))
     return stats
+
+
+def make_sandbox(root: Path, *, max_workers: int = 16, idle_seconds: float = 60, queue_seconds: float = 5) -> Sandbox:
+    """Returns a sandbox of this host."""
+    return LocalSandbox(
+        work_dir=root / "work",
+        max_workers=max_workers,
+        idle_seconds=idle_seconds,
+        queue_seconds=queue_seconds,
+        max_response_bytes=64 * MEBIBYTE,
+    )
+
+
+@asynccontextmanager
+async def running(root: Path, **changes: Any) -> AsyncIterator[Functions]:
+    """Runs a sandbox and closes it."""
+    sandbox = make_sandbox(root, **changes)
+    await sandbox.start()
+    try:
+        yield Functions(root, sandbox)
+    finally:
+        await sandbox.close(grace_seconds=1)

@@ -1,7 +1,6 @@
 """What functions may look like, in both languages: bodies, answers, AWS Lambda, layers, source maps."""
 
 import base64
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from cloudserve.core.models.function import Runtime
 from cloudserve.sandbox.abc import InvocationFailed
 from tests.contract.sandboxes import JSON, Functions, read
-from tests.contract.test_sandbox import running
 
 FORM = ((b"content-type", b"application/x-www-form-urlencoded"),)
 TEXT = ((b"content-type", b"text/plain"),)
@@ -22,23 +20,6 @@ FORM_DATA = (
     b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\nContent-Type: image/png\r\n\r\n'
     b"\x00\r\n\xff\r\n--xyz--\r\n"
 )
-
-
-@pytest.fixture(params=["python", "node"])
-def runtime(request: pytest.FixtureRequest) -> Runtime:
-    name: Runtime = request.param
-    return name
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("shapes")
-
-
-@pytest.fixture
-async def functions(tmp_path: Path) -> AsyncIterator[Functions]:
-    async with running(tmp_path) as functions:
-        yield functions
 
 
 SEE = {
