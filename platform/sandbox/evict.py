@@ -13,7 +13,7 @@ def idle_too_long(groups: Iterable[Group], now: float, idle_seconds: float) -> I
     """Yields the workers that were idle for `idle_seconds`, the longest idle first within a version."""
     for group in groups:
         for worker in _spare(group):
-            if now - worker.last_used < idle_seconds:
+            if now - worker.calls.last_used < idle_seconds:
                 break
             yield worker
 
@@ -21,11 +21,11 @@ def idle_too_long(groups: Iterable[Group], now: float, idle_seconds: float) -> I
 def least_recently_used(groups: Iterable[Group], needy: Group) -> Worker | None:
     """Returns the idle worker of another version that was used the longest time ago."""
     candidates = [spare[0] for group in groups if group is not needy and (spare := _spare(group))]
-    return min(candidates, key=lambda worker: worker.last_used, default=None)
+    return min(candidates, key=lambda worker: worker.calls.last_used, default=None)
 
 
 def _spare(group: Group) -> list[Worker]:
     """Returns the idle workers above the warm minimum, the longest idle first."""
-    idle = sorted(group.idle, key=lambda worker: worker.last_used)
+    idle = sorted(group.idle, key=lambda worker: worker.calls.last_used)
     alive = sum(1 for worker in group.workers if not worker.stopping)
     return idle[: max(0, min(len(idle), alive - group.keep))]

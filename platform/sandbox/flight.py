@@ -101,18 +101,11 @@ class Flight:
 
     def log(self, payload: bytes) -> None:
         """Takes a LOG frame."""
-        level, at = LOG_HEAD.unpack_from(payload)
-        if level == CUT_OFF:
+        entry = log_entry(payload)
+        if entry is None:
             self.logs_truncated = True
         else:
-            name: Level = LEVELS[level] if level < len(LEVELS) else "info"
-            self.add_log(
-                LogEntry(
-                    at if 0 <= at < _LATEST_TIME else time.time(),
-                    name,
-                    payload[LOG_HEAD.size :].decode("utf-8", "replace"),
-                )
-            )
+            self.add_log(entry)
 
     def add_log(self, entry: LogEntry) -> None:
         """Keeps a line, while there is room."""
@@ -182,6 +175,16 @@ class Flight:
             signal=None if failure is None else failure.signal,
             limit=None if failure is None else failure.limit,
         )
+
+
+def log_entry(payload: bytes) -> LogEntry | None:
+    """Returns the line of a LOG frame; None when it says that the rest was cut off."""
+    level, at = LOG_HEAD.unpack_from(payload)
+    if level == CUT_OFF:
+        return None
+    name: Level = LEVELS[level] if level < len(LEVELS) else "info"
+    text = payload[LOG_HEAD.size :].decode("utf-8", "replace")
+    return LogEntry(at if 0 <= at < _LATEST_TIME else time.time(), name, text)
 
 
 def error_of(failure: Failure, outcome: Outcome) -> InvocationFailed:

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Final
 
 from cloudserve.sandbox.abc import Deployment
+from cloudserve.sandbox.ends import WorkerLost
 from cloudserve.sandbox.flight import Failure, Flight
-from cloudserve.sandbox.worker import Worker, WorkerLost
+from cloudserve.sandbox.worker import Worker
 
 MAX_WAITING: Final = 1000
 """Calls that may wait for one version; more would only time out in the queue."""

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloudserve.sandbox.abc import Deployment
-from cloudserve.sandbox.worker import Worker, WorkerLost
+from cloudserve.sandbox.ends import WorkerLost
+from cloudserve.sandbox.worker import Worker
 from cloudserve.sandbox.zygote import Zygote, real_interpreter
 
 BLANKS: Final = 2
@@ -150,7 +151,7 @@ class Launcher:
         try:
             while len(stock) < BLANKS and self._blanks.get(memory_mb) is stock:
                 worker = await self._start_worker(memory_mb, self._node_command(memory_mb))
-                await worker.hello
+                await worker.calls.hello
                 if self._blanks.get(memory_mb) is stock:
                     stock.append(worker)
                 else:

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from cloudserve.sandbox import evict
 from cloudserve.sandbox.abc import Answer, Call, ColdStart, Deployment, Outcome, Sandbox, SandboxStats
+from cloudserve.sandbox.ends import WorkerLost, out_of_memory
 from cloudserve.sandbox.flight import Failure, Flight, error_of
 from cloudserve.sandbox.group import Group
 from cloudserve.sandbox.launch import Launcher
 from cloudserve.sandbox.memory import resident_kib
-from cloudserve.sandbox.worker import Worker, WorkerLost
+from cloudserve.sandbox.worker import Worker
 
 LOAD_SECONDS: Final = 30.0
 """How long a worker may take to load its code."""
@@ -152,7 +153,7 @@ class LocalSandbox(Sandbox):
         if flight.ended:
             return
         for worker in group.workers:
-            worker.give_up(flight)
+            worker.calls.give_up(flight)
         flight.fail(Failure("exception", "The caller went away.", name="Cancelled"))
 
     # -- growing -------------------------------------------------------------------------------------------------
@@ -198,9 +199,9 @@ class LocalSandbox(Sandbox):
         try:
             worker = await self._launcher.blank(deployment)
             worker.concurrency = deployment.limits.concurrency
-            worker.timeout = deployment.limits.timeout_seconds
-            worker.max_response_bytes = self._max_response_bytes
-            await worker.hello
+            worker.calls.timeout = deployment.limits.timeout_seconds
+            worker.calls.max_response_bytes = self._max_response_bytes
+            await worker.calls.hello
             spawn_ms = (time.perf_counter() - begin) * 1000
             report = await worker.specialise(self._launcher.specification(deployment, worker), LOAD_SECONDS)
         except WorkerLost as lost:
@@ -252,10 +253,10 @@ class LocalSandbox(Sandbox):
 
     def _check_memory(self, worker: Worker) -> None:
         kib = resident_kib(worker.pid)
-        worker.peak_kib = max(worker.peak_kib, kib)
+        worker.calls.peak_kib = max(worker.calls.peak_kib, kib)
         if kib > worker.memory_mb * 1024:
             self._kills += 1
-            worker.kill(worker.out_of_memory(kib))
+            worker.kill(out_of_memory(kib, worker.memory_mb))
 
 
 def _cold_start(spawn_ms: float, report: dict[str, Any]) -> ColdStart:

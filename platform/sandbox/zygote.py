@@ -7,7 +7,6 @@ workers; `Zygote.on_lost` says so, once.
 import array
 import asyncio
 import contextlib
-import os
 import socket
 import subprocess
 import sys
@@ -144,10 +143,3 @@ class Zygote:
             with contextlib.suppress(OSError):
                 self._control.close()
             self._control = None
-
-
-def pipe() -> tuple[int, int]:
-    """Returns a pipe's ends, which no child process inherits; the first does not block."""
-    ends = os.pipe2(os.O_CLOEXEC)
-    os.set_blocking(ends[0], False)
-    return ends

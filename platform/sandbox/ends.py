@@ -1,0 +1,47 @@
+"""Why a worker ended, in words: from its exit status and what it wrote last to the failure of its calls."""
+
+import contextlib
+import signal
+
+from cloudserve.sandbox.flight import Failure
+
+
+class WorkerLost(Exception):  # noqa: N818 - reads as what happened
+    """A worker that ended, or refused its code, before it could take calls."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+def cause_of(status: int, last_words: bytes, *, seen_kib: int, most_kib: int, memory_mb: int) -> Failure:
+    """Returns why a process ended that nobody has killed.
+
+    `status` is its exit code, or minus the signal. `seen_kib` is the most memory that the watchdog has seen it hold,
+    `most_kib` what the kernel says of the whole process, which may have grown and ended between two looks.
+    """
+    if status == -signal.SIGABRT and b"out of memory" in last_words:
+        return out_of_memory(max(seen_kib, most_kib), memory_mb)
+    words = last_words.decode("utf-8", "replace").strip() or None
+    if status >= 0:
+        message = f"The function's process ended with exit code {status}."
+    else:
+        name = str(-status)
+        with contextlib.suppress(ValueError):
+            name = signal.Signals(-status).name
+        message = f"The function's process was ended by signal {name}."
+    detail = words and f"{message}\n{words}"
+    return Failure("crash", message, memory_kib=seen_kib, signal=-status if status < 0 else None, detail=detail)
+
+
+def out_of_memory(peak_kib: int, memory_mb: int) -> Failure:
+    """Returns the failure of a worker that wanted more memory than it may have."""
+    limit = f"{memory_mb} MB"
+    message = f"Out of memory: peak {peak_kib / 1024:.0f} MB of {limit}."
+    return Failure("out-of-memory", message, memory_kib=peak_kib, limit=limit)
+
+
+def too_large(most_bytes: int, peak_kib: int) -> Failure:
+    """Returns the failure of a call whose answer is larger than it may be."""
+    limit = f"{most_bytes / 1048576:g} MB"
+    return Failure("response-too-large", f"The answer is larger than {limit}.", memory_kib=peak_kib, limit=limit)
