@@ -101,6 +101,7 @@ Restart=on-failure
 RestartPreventExitStatus=3
 RestartSec=2
 KillMode=mixed
+Delegate=yes
 TimeoutStopSec=60
 
 [Install]
