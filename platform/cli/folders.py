@@ -16,6 +16,11 @@ def config_home() -> Path:
     return _base("XDG_CONFIG_HOME", ".config") / "cloudserve"
 
 
+def cache_home() -> Path:
+    """Returns `$XDG_CACHE_HOME/cloudserve`; what is in it can be made anew."""
+    return _base("XDG_CACHE_HOME", ".cache") / "cloudserve"
+
+
 def checkout() -> Path:
     """Returns the checkout with the Pulumi program. Raises `CommandError` where there is only the package."""
     root = Path(__file__).resolve().parents[2]

@@ -36,6 +36,7 @@ VERBS: Final[dict[str, str]] = {
     "down": "Take a platform down; its data stay for the next `up`.",
     "doctor": "Check what a platform needs of this machine, and say what to do about it.",
     "test": "Run the checks and tests of this checkout.",
+    "bench": "Measure what calls cost here, beside plain servers and other function frameworks.",
 }
 
 

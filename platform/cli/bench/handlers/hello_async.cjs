@@ -1,0 +1,2 @@
+// For CloudServe: many calls at once in each worker.
+module.exports = async () => "hello";

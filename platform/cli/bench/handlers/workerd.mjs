@@ -1,0 +1,6 @@
+// For workerd.
+export default {
+  fetch() {
+    return new Response("hello");
+  },
+};

@@ -1,0 +1,47 @@
+"""The machine that a run was made on, so that no figure is without it."""
+
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from cloudserve.cli import node
+from cloudserve.core.version import VERSION
+
+QUIET_LOAD: Final = 0.5
+"""Above this load average at its start, a run was not alone on the machine."""
+
+
+def describe() -> dict[str, Any]:
+    """Returns what the figures depend on: processor, memory, kernel, languages, and how busy the machine is."""
+    found = node.node_version()
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memoryGiB": round(psutil.virtual_memory().total / 2**30),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "node": found[1] if found else None,
+        "wrk": _wrk(),
+        "cloudserve": VERSION,
+        "user": "root" if os.geteuid() == 0 else "ordinary",
+        "loadAverage": round(os.getloadavg()[0], 2),
+    }
+
+
+def _processor() -> str:
+    found = re.search(r"^(?:model name|Model)\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found[1] if found else platform.machine()
+
+
+def _wrk() -> str | None:
+    try:
+        said = subprocess.run(["wrk", "-v"], capture_output=True, text=True, timeout=10, check=False).stdout  # noqa: S607
+    except OSError:
+        return None
+    found = re.search(r"wrk (?:\S*/)?(\d[\w.]*)", said)
+    return found[1] if found else None

@@ -1,0 +1,91 @@
+"""CloudServe itself, as it is run: the platform's own process on loopback, with keys, limits, usage and logs on."""
+
+import contextlib
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cloudserve.cli.bench.load import Target
+from cloudserve.cli.bench.processes import environment
+from cloudserve.cli.bench.seeding import OWNER, Seed, plant
+from cloudserve.cli.output import CommandError
+
+_START_SECONDS: Final = 60.0
+_END_SECONDS: Final = 40.0
+_LIMITS_ON: Final = {"rate_per_second": 1_000_000, "rate_burst": 1_000_000}
+"""Limits that are checked for each call and that no call exceeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A platform that runs: the origin of its functions, a key that may call them, and its process."""
+
+    origin: str
+    key: str
+    pid: int
+
+    def target(self, name: str, function: str, body: str = "hello") -> Target:
+        """Returns one function as a target."""
+        return Target(name, f"{self.origin}/run/{OWNER}/{function}", body, self.pid, self.key)
+
+
+@contextlib.contextmanager
+def platform(folder: Path, seeds: Sequence[Seed], **settings: object) -> Iterator[Subject]:
+    """Runs a platform of its own in a new folder, with these functions and settings, and ends it."""
+    data_dir = folder / "data"
+    key = plant(data_dir, seeds)
+    written = folder / "settings.json"
+    values = {"data_dir": str(data_dir), "log_level": "warning", **_LIMITS_ON, **settings}
+    written.write_text(json.dumps(values))
+    told, tell = os.pipe()
+    watch, lifeline = os.pipe()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as api,
+        socket.create_server(("127.0.0.1", 0), backlog=1024) as run,
+        (folder / "log").open("w") as log,
+    ):
+        given = {"--platform": api.fileno(), "--run": run.fileno(), "--tell": tell, "--lifeline": watch}
+        arguments = [text for name, number in given.items() for text in (name, str(number))]
+        process = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-m", "cloudserve.cli.platform", "--settings", str(written), *arguments],
+            env=environment() | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            pass_fds=list(given.values()),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+        port = run.getsockname()[1]
+    os.close(tell)
+    os.close(watch)
+    try:
+        _await_ready(told, process, folder / "log")
+        yield Subject(f"http://127.0.0.1:{port}", key, process.pid)
+    finally:
+        os.close(lifeline)
+        os.close(told)
+        _end(process)
+
+
+def _await_ready(told: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    until = time.monotonic() + _START_SECONDS
+    while time.monotonic() < until and process.poll() is None:
+        if select.select([told], [], [], 0.2)[0] and os.read(told, 100):
+            return
+    raise CommandError(f"The platform did not start. It says:\n{log.read_text()[-2000:]}", reason="no-platform")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
