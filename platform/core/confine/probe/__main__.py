@@ -1,0 +1,114 @@
+"""Tries each layer in a forked child and prints what became of it: `python -I -S probe/__main__.py`.
+
+One line for each, `[name, errno, what was found]`, with errno 0 where it works and -1 where no errno tells why it does
+not. The names are those of `layers`; one that is tried in two ways has the way before it (`own/`, `user/`). Nothing
+that is tried reaches beyond its child: mounts are made in namespaces that end with it.
+"""
+
+import contextlib
+import errno
+import functools
+import json
+import os
+import signal
+import sys
+import types
+from pathlib import Path
+from typing import Final
+
+
+def _find_ourselves() -> None:
+    """Makes `cloudserve` importable, which an isolated interpreter does not know."""
+    package = types.ModuleType("cloudserve")
+    package.__path__ = [str(Path(__file__).parents[3])]
+    sys.modules["cloudserve"] = package
+
+
+if __name__ == "__main__":
+    _find_ourselves()
+
+from cloudserve.core.confine import syscalls as linux  # noqa: E402 - only importable from here on
+from cloudserve.core.confine.probe import filters, giving_up, namespaces  # noqa: E402
+from cloudserve.core.confine.probe.child import NoEffectError, Try  # noqa: E402
+
+SECONDS: Final = 3
+"""A try that takes longer is ended: some hosts let a call hang rather than refuse it."""
+
+_LONGEST: Final = 65536
+"""What a pipe holds: no try says nearly as much."""
+
+
+def stay() -> None:
+    """Keeps to this process's own privileges."""
+
+
+WAYS: Final = {"own": stay, "user": namespaces.user_namespace}
+
+
+def tries() -> dict[str, Try]:
+    """Returns what there is to try, by the names of `layers`."""
+    named: dict[str, Try] = {"user-namespace": namespaces.user_namespace}
+    for way, enter in WAYS.items():
+        for name, flag in namespaces.NAMESPACES.items():
+            named[f"{way}/{name}"] = functools.partial(namespaces.namespace, enter, flag)
+        for name, mounting in (
+            ("tmpfs", namespaces.tmpfs),
+            ("proc", namespaces.proc),
+            ("pivot-root", namespaces.pivot_root),
+            ("late-mount", namespaces.late_mount),
+        ):
+            named[f"{way}/{name}"] = functools.partial(mounting, enter)
+    return named | {
+        "other-users": giving_up.other_users,
+        "capabilities": linux.drop_capabilities,
+        "landlock": giving_up.landlock_files,
+        "landlock-tcp": giving_up.landlock_tcp,
+        "landlock-signals": giving_up.landlock_signals,
+        "seccomp": filters.seccomp,
+        "seccomp-notification": filters.notification,
+        "notifier-memory": filters.notifier_memory,
+        "notifier-handover": filters.notifier_handover,
+        "notifier-duplicates": filters.notifier_duplicates,
+        "rlimits": giving_up.rlimits,
+    }
+
+
+def attempt(call: Try) -> tuple[int, str]:
+    """Runs a try in a forked child, which leads a group of processes that ends with it."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        signal.alarm(SECONDS)
+        os.write(writing, json.dumps(_outcome(call)).encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # until it is collected, no other group can have its number
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    text = os.read(reading, _LONGEST)
+    os.close(reading)
+    code, found = json.loads(text) if text else (errno.ETIMEDOUT, "")
+    return code, found
+
+
+def _outcome(call: Try) -> tuple[int, str]:
+    try:
+        return 0, str(call() or "")
+    except OSError as error:
+        return error.errno or -1, str(error)
+    except NoEffectError:
+        return -1, "no effect"
+    except Exception as error:  # noqa: BLE001 - whatever it was, the layer can't be counted on
+        return -1, f"{type(error).__name__}: {error}"
+
+
+def main() -> None:
+    """Tries everything."""
+    for name, call in tries().items():
+        print(json.dumps([name, *attempt(call)]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
