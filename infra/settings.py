@@ -45,6 +45,11 @@ class Settings:
     max_response_mb: int
     max_archive_mb: int
     max_workers: int
+    max_processes: int
+    max_open_files: int
+    max_disk_mb: int
+    max_inodes: int
+    max_log_kb: int
     idle_seconds: int
     build_timeout_seconds: int
     rate_per_second: int
@@ -83,6 +88,11 @@ class Settings:
             max_response_mb=given.number("maxResponseMb", 100, 1, 10240),
             max_archive_mb=given.number("maxArchiveMb", 25, 1, 1024),
             max_workers=given.number("maxWorkers", 64, 1, 10_000),
+            max_processes=given.number("maxProcesses", 64, 16, 10_000),
+            max_open_files=given.number("maxOpenFiles", 1024, 64, 1_048_576),
+            max_disk_mb=given.number("maxDiskMb", 64, 1, 1_048_576),
+            max_inodes=given.number("maxInodes", 8192, 64, 100_000_000),
+            max_log_kb=given.number("maxLogKb", 256, 1, 102_400),
             idle_seconds=given.number("idleSeconds", 300, 1, 86_400),
             build_timeout_seconds=given.number("buildTimeoutSeconds", 300, 10, 3600),
             rate_per_second=given.number("ratePerSecond", 0, 0, 1_000_000),

@@ -71,6 +71,7 @@ async def platform(settings: Settings) -> AsyncIterator[Platform]:
             idle_seconds=settings.idle_seconds,
             queue_seconds=settings.queue_seconds,
             max_response_bytes=settings.max_response_mb * MEBIBYTE,
+            bounds=settings.bounds(),
         )
         await sandbox.start()
         opened.push_async_callback(sandbox.close, grace_seconds=DRAIN_SECONDS)

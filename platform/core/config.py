@@ -16,6 +16,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from cloudserve.core.confine.bounds import Bounds
+
 MEBIBYTE: Final = 1024 * 1024
 
 SignupMode = Literal["open", "invite", "closed"]
@@ -48,6 +50,11 @@ class Settings(BaseSettings):
     max_dependencies: int = Field(50, ge=0, le=1000, description="The most direct dependencies of a function.")
     build_timeout_seconds: int = Field(300, ge=10, le=3600, description="The longest a build may take.")
     max_workers: int = Field(64, ge=1, le=10_000, description="Workers of all functions at most, on this host.")
+    max_processes: int = Field(64, ge=16, le=10_000, description="Processes and threads of one worker at most.")
+    max_open_files: int = Field(1024, ge=64, le=1_048_576, description="Files one process of a worker may have open.")
+    max_disk_mb: int = Field(64, ge=1, le=1_048_576, description="The files in a worker's folder at most, in MiB.")
+    max_inodes: int = Field(8192, ge=64, le=100_000_000, description="Files and folders in a worker's folder at most.")
+    max_log_kb: int = Field(256, ge=1, le=102_400, description="The output of one call that is kept, in KiB.")
     idle_seconds: float = Field(300, ge=1, description="Seconds until an idle worker ends.")
     queue_seconds: float = Field(10, ge=0, description="The longest a call waits for a worker.")
     rate_per_second: float = Field(0, ge=0, description="Calls a second for each key and owner; 0 is no limit.")
@@ -66,6 +73,16 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Reads arguments first, then the environment, then the file."""
         return init_settings, env_settings, JsonConfigSettingsSource(settings_cls)
+
+    def bounds(self) -> Bounds:
+        """Returns what each worker may use beside time and memory."""
+        return Bounds(
+            processes=self.max_processes,
+            open_files=self.max_open_files,
+            disk_mb=self.max_disk_mb,
+            inodes=self.max_inodes,
+            log_kb=self.max_log_kb,
+        )
 
     @classmethod
     def load(cls, file: Path | None = None, **values: Any) -> "Settings":

@@ -1,17 +1,32 @@
 """The sandbox's contract: hand it a call, get the answer streamed back and, at its end, what became of the call.
 
-Guarantees
+Lifecycle
+- `start` once, before anything else; `close` once, after the last call or while calls are under way. Nothing works
+  after `close`; it leaves no process, mount, control group, descriptor or temporary folder.
+- All methods are called from one event loop. Between `start` and `close` all of them may be called at any time, from
+  any number of tasks at once, also while a version is retired or the sandbox closes. `stats` never waits.
+
+Workers
 - A worker runs the code of one version of one owner, ever. A call is handed to a worker that has room for it
   (`Limits.concurrency`); while none has, it waits, and workers are started as the waiting calls need them, each call
   counted once (single flight), up to `Limits.max_workers` and the host's own cap.
-- `invoke` either raises `InvocationFailed` before anything was answered, or returns an `Answer`. A streamed answer that
-  breaks raises `InvocationFailed` from its stream. Either way there is exactly one `Outcome`.
-- The timeout runs from the moment a worker has the call. A call that exceeds it, or is cancelled by its caller, costs
-  the worker its life when it does not stop by itself, so nothing of it goes on.
 - Environment and secrets reach a worker after it was started and before user code is loaded; they are in no argument
   list, no file and no `repr`.
-- `close` ends every worker and leaves no process, no descriptor and no temporary folder.
-- All methods are called from one event loop; `invoke` from any number of tasks at once.
+- `Limits.min_warm` workers of a version that was warmed stay. Others end when they are idle for long, when another
+  version needs their place, and when the host runs out of memory: the one that was used the longest time ago first.
+
+Calls
+- `invoke` either raises `InvocationFailed` before anything was answered, or returns an `Answer`. A streamed answer
+  that breaks raises `InvocationFailed` from its stream. Either way there is exactly one `Outcome`.
+- The timeout runs from the moment a worker has the call. A call that exceeds it, or is cancelled by its caller, costs
+  the worker its life when it does not stop by itself, so nothing of it goes on.
+
+Ends
+- A worker that ends fails the calls in it, each once, and what comes next finds another. Their `Outcome` says why:
+  the `reason`, the `signal` that ended the process, the `limit` it reached, the `memory_mb` it held at its peak, and
+  in `error` its last words. Whatever it had started or left behind ends with it.
+- A limit is a `Reason` of its own, and its message has the figure and the limit: "Out of memory: peak 131 MB of 128
+  MB." What is cut instead (`logs`) says so in its last line.
 """
 
 from abc import ABC, abstractmethod
@@ -31,13 +46,19 @@ Reason = Literal[
     "load-failed",  # its code could not be loaded
     "no-handler",  # it exports nothing that can be called
     "bad-response",  # what it returned can't be an HTTP answer
-    "timeout",
+    "timeout",  # wall time
+    "cpu",  # processor time, by several threads or processes at once
     "out-of-memory",
+    "processes",  # or threads
+    "open-files",
+    "disk-full",
+    "inodes",
     "crash",  # its process ended
     "response-too-large",
     "overloaded",  # no worker became free in time
     "shutdown",  # the sandbox is closing
 ]
+"""Why a call has no answer. The message of each that is a limit has the figure and the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +126,8 @@ class LogEntry:
 class Outcome:
     """What became of a call. `error` is for its owner: the message, and the stack where there is one.
 
-    `memory_mb` is the peak of its worker; `duration_ms` runs from the hand-over to the end of the answer. `signal` and
-    `limit` say how a worker ended and which bound it hit, where it ended.
+    `memory_mb` is the peak of its worker so far; `duration_ms` runs from the hand-over to the end of the answer.
+    `signal` is what ended the worker's process, `limit` the bound that was reached, such as "128 MB".
     """
 
     status: ExecutionStatus

@@ -13,11 +13,14 @@ from typing import Any, Final, cast
 
 import orjson
 
+from cloudserve.core.confine.bounds import Bounds
 from cloudserve.sandbox.abc import LogEntry
 from cloudserve.sandbox.answers import StreamedAnswer
-from cloudserve.sandbox.ends import WorkerLost, out_of_memory, too_large
-from cloudserve.sandbox.flight import Failure, Flight, failure_of, log_entry, read_stream_head
+from cloudserve.sandbox.ends import WorkerLost
+from cloudserve.sandbox.failures import Failure, failure_of
+from cloudserve.sandbox.flight import Flight, log_entry, read_stream_head
 from cloudserve.sandbox.heads import BadHead, check_status, read_head, write_head
+from cloudserve.sandbox.limits import timed_out, too_large, with_figures
 from cloudserve.sandbox.output import Output
 from cloudserve.sandbox.protocol import (
     CALL,
@@ -57,7 +60,9 @@ class Calls(asyncio.Protocol):
     ended and another could begin, `on_disconnected` when the socket is closed.
     """
 
-    def __init__(self, *, memory_mb: int, kill: Callable[[Failure], None], on_disconnected: Callable[[], None]) -> None:
+    def __init__(
+        self, *, memory_mb: int, bounds: Bounds, kill: Callable[[Failure], None], on_disconnected: Callable[[], None]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self.timeout = 0.0
         self.max_response_bytes = 0
@@ -70,6 +75,7 @@ class Calls(asyncio.Protocol):
         for future in (self.hello, self.ready):
             future.add_done_callback(_retrieve)
         self._memory_mb = memory_mb
+        self._bounds = bounds
         self._kill = kill
         self._on_disconnected = on_disconnected
         self._transport: asyncio.Transport | None = None
@@ -98,6 +104,7 @@ class Calls(asyncio.Protocol):
         flight.begun = now = time.perf_counter()
         flight.deadline = now + self.timeout
         self._flights[call_id] = flight
+        flight.allow_log(self._bounds.log_bytes)
         while self._loose:
             flight.add_log(self._loose.popleft())
         head = write_head(flight.call)
@@ -173,7 +180,7 @@ class Calls(asyncio.Protocol):
                         raise ProtocolError("A second answer to one call.")
                     self.output.read()  # what was written in this call shall not be taken for the next one's
                     if len(payload) > self.max_response_bytes:
-                        flight.fail(too_large(self.max_response_bytes, self.peak_kib))
+                        flight.fail(too_large(len(payload), self.max_response_bytes, self.peak_kib))
                     else:
                         flight.succeed(payload)
                     self._end(flight)
@@ -214,7 +221,7 @@ class Calls(asyncio.Protocol):
         elif kind == FAILED:
             self.output.read()
             fault = _document(payload)
-            flight.fail(self._with_limit(failure_of(fault)))
+            flight.fail(self._failure_of(fault))
             if fault.get("ending") is True:  # a next call would be lost with it
                 self._kill(Failure("crash", "The worker ended because of what another call in it threw."))
             self._end(flight)
@@ -228,10 +235,10 @@ class Calls(asyncio.Protocol):
                 self.ready.set_result(_document(payload))
         elif kind == REFUSED:
             if not self.ready.done():
-                self.ready.set_exception(WorkerLost(self._with_limit(failure_of(_document(payload)))))
+                self.ready.set_exception(WorkerLost(self._failure_of(_document(payload))))
         elif kind == LOG:
             entry = log_entry(payload)
-            if entry is not None:
+            if isinstance(entry, LogEntry):
                 self._loose.append(entry)
 
     def _head(self, flight: Flight, payload: bytes) -> None:
@@ -248,7 +255,7 @@ class Calls(asyncio.Protocol):
         if length is not None:
             if length > self.max_response_bytes:
                 self.give_up(flight)
-                flight.fail(too_large(self.max_response_bytes, self.peak_kib))
+                flight.fail(too_large(length, self.max_response_bytes, self.peak_kib))
                 return
             headers = (*headers, (b"content-length", str(length).encode()))
 
@@ -271,7 +278,7 @@ class Calls(asyncio.Protocol):
         flight.received += len(payload)
         if flight.received > self.max_response_bytes:
             self.give_up(flight)
-            flight.fail(too_large(self.max_response_bytes, self.peak_kib))
+            flight.fail(too_large(flight.received, self.max_response_bytes, self.peak_kib))
         else:
             flight.answer.take(payload)
 
@@ -327,10 +334,7 @@ class Calls(asyncio.Protocol):
                 self._timer = self._loop.call_later(flight.deadline - now, self._look_at_oldest)
                 return
             self.give_up(flight)
-            limit = f"{self.timeout:g} s"
-            flight.fail(
-                Failure("timeout", f"The call did not end within {limit}.", memory_kib=self.peak_kib, limit=limit)
-            )
+            flight.fail(timed_out(self.timeout, self.peak_kib))
 
     def _printed(self, entry: LogEntry) -> None:
         """Takes a line from outside the language's streams: for the only call under way, else for the next."""
@@ -339,8 +343,8 @@ class Calls(asyncio.Protocol):
         else:
             self._loose.append(entry)
 
-    def _with_limit(self, failure: Failure) -> Failure:
-        return out_of_memory(failure.memory_kib, self._memory_mb) if failure.reason == "out-of-memory" else failure
+    def _failure_of(self, fault: dict[str, Any]) -> Failure:
+        return with_figures(failure_of(fault), fault, self._memory_mb, self._bounds)
 
 
 def _document(payload: bytes) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 import contextlib
 import signal
 
-from cloudserve.sandbox.flight import Failure
+from cloudserve.sandbox.failures import Failure
+from cloudserve.sandbox.limits import out_of_memory
 
 
 class WorkerLost(Exception):  # noqa: N818 - reads as what happened
@@ -32,16 +33,3 @@ def cause_of(status: int, last_words: bytes, *, seen_kib: int, most_kib: int, me
         message = f"The function's process was ended by signal {name}."
     detail = words and f"{message}\n{words}"
     return Failure("crash", message, memory_kib=seen_kib, signal=-status if status < 0 else None, detail=detail)
-
-
-def out_of_memory(peak_kib: int, memory_mb: int) -> Failure:
-    """Returns the failure of a worker that wanted more memory than it may have."""
-    limit = f"{memory_mb} MB"
-    message = f"Out of memory: peak {peak_kib / 1024:.0f} MB of {limit}."
-    return Failure("out-of-memory", message, memory_kib=peak_kib, limit=limit)
-
-
-def too_large(most_bytes: int, peak_kib: int) -> Failure:
-    """Returns the failure of a call whose answer is larger than it may be."""
-    limit = f"{most_bytes / 1048576:g} MB"
-    return Failure("response-too-large", f"The answer is larger than {limit}.", memory_kib=peak_kib, limit=limit)

@@ -2,18 +2,16 @@
 
 import asyncio
 import time
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
-from cloudserve.core.errors import Component
 from cloudserve.core.models.execution import ExecutionStatus, Level
-from cloudserve.sandbox.abc import Answer, Call, ColdStart, InvocationFailed, LogEntry, Outcome, Reason
+from cloudserve.sandbox.abc import Answer, Call, ColdStart, LogEntry, Outcome
 from cloudserve.sandbox.answers import StreamedAnswer, WholeAnswer
+from cloudserve.sandbox.failures import Failure, error_of
 from cloudserve.sandbox.heads import BadHead, check_status, read_head
+from cloudserve.sandbox.limits import log_cut
 from cloudserve.sandbox.protocol import CUT_OFF, LEVELS, LOG_HEAD, RESULT_HEAD, STREAM_HEAD
-
-MAX_LOG_BYTES: Final = 320 * 1024
-"""What is kept of a call's lines; above the worker's own bound of 256 KiB, against a worker that ignores it."""
 
 LEAST_LINE_BYTES: Final = 64
 """What a line counts for at least: its level and time take that much in a record, however short its text is."""
@@ -21,44 +19,8 @@ LEAST_LINE_BYTES: Final = 64
 _LATEST_TIME: Final = 2.0**32
 """Seconds since 1970, in the year 2106. A worker may claim any moment; no record could hold every one."""
 
-_STATUS: Final[dict[Reason, int]] = {
-    "exception": 500,
-    "load-failed": 500,
-    "no-handler": 500,
-    "bad-response": 502,
-    "timeout": 504,
-    "out-of-memory": 502,
-    "crash": 502,
-    "response-too-large": 502,
-    "overloaded": 503,
-    "shutdown": 503,
-}
-_COMPONENT: Final[dict[Reason, Component]] = {"overloaded": "queue", "shutdown": "sandbox"}
-_REPORTED: Final[dict[str, Reason]] = {
-    "exception": "exception",
-    "load-failed": "load-failed",
-    "no-handler": "no-handler",
-    "bad-response": "bad-response",
-    "out-of-memory": "out-of-memory",
-}
-"""What a worker may say of its own calls."""
-
+_MOST_DIGITS: Final = 15
 _HEAD_BYTES: Final = RESULT_HEAD.size
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a call has no answer. `message` is a sentence, `detail` the stack where there is one."""
-
-    reason: Reason
-    message: str
-    name: str | None = None
-    detail: str | None = None
-    memory_kib: int = 0
-    signal: int | None = None
-    limit: str | None = None
-    status: int | None = None
-    retry_after: int | None = field(default=None)
 
 
 class Flight:
@@ -73,8 +35,10 @@ class Flight:
         "deadline",
         "ended",
         "future",
+        "log_limit",
         "log_room",
         "logs",
+        "logs_dropped",
         "logs_truncated",
         "queued",
         "received",
@@ -94,18 +58,26 @@ class Flight:
         self.ended = False
         self.received = 0
         self.logs: list[LogEntry] | None = None
-        self.log_room = MAX_LOG_BYTES
+        self.log_limit = 0
+        self.log_room = 0
+        self.logs_dropped = 0
         self.logs_truncated = False
         self.upload: asyncio.Task[None] | None = None
         self.window: asyncio.Event | None = None
 
+    def allow_log(self, size: int) -> None:
+        """Says how much of its output is kept."""
+        self.log_limit = size
+        self.log_room = size + LEAST_LINE_BYTES  # a worker counts the last line that it cuts as a whole one
+
     def log(self, payload: bytes) -> None:
         """Takes a LOG frame."""
         entry = log_entry(payload)
-        if entry is None:
-            self.logs_truncated = True
-        else:
+        if isinstance(entry, LogEntry):
             self.add_log(entry)
+        else:
+            self.logs_truncated = True
+            self.logs_dropped = entry
 
     def add_log(self, entry: LogEntry) -> None:
         """Keeps a line, while there is room."""
@@ -166,7 +138,7 @@ class Flight:
             status=status,
             duration_ms=duration * 1000,
             memory_mb=peak_kib / 1024,
-            logs=self.logs or (),
+            logs=self._all_logs(),
             logs_truncated=self.logs_truncated,
             error=None if failure is None else failure.detail or failure.message,
             error_name=None if failure is None else failure.name,
@@ -176,42 +148,21 @@ class Flight:
             limit=None if failure is None else failure.limit,
         )
 
+    def _all_logs(self) -> Sequence[LogEntry]:
+        if not self.logs_truncated:
+            return self.logs or ()
+        printed = self.log_limit + LEAST_LINE_BYTES - self.log_room + self.logs_dropped
+        return (*(self.logs or ()), LogEntry(time.time(), "warn", log_cut(printed, self.log_limit)))
 
-def log_entry(payload: bytes) -> LogEntry | None:
-    """Returns the line of a LOG frame; None when it says that the rest was cut off."""
+
+def log_entry(payload: bytes) -> LogEntry | int:
+    """Returns the line of a LOG frame, or how many bytes were cut off."""
     level, at = LOG_HEAD.unpack_from(payload)
-    if level == CUT_OFF:
-        return None
-    name: Level = LEVELS[level] if level < len(LEVELS) else "info"
     text = payload[LOG_HEAD.size :].decode("utf-8", "replace")
+    if level == CUT_OFF:
+        return int(text[:_MOST_DIGITS]) if text.isascii() and text.isdigit() else 0
+    name: Level = LEVELS[level] if level < len(LEVELS) else "info"
     return LogEntry(at if 0 <= at < _LATEST_TIME else time.time(), name, text)
-
-
-def error_of(failure: Failure, outcome: Outcome) -> InvocationFailed:
-    """Returns the error that a failure is to the caller."""
-    return InvocationFailed(
-        failure.status or _STATUS[failure.reason],
-        failure.message,
-        component=_COMPONENT.get(failure.reason, "function"),
-        reason=failure.reason,
-        outcome=outcome,
-        retry_after=failure.retry_after,
-    )
-
-
-def failure_of(fault: dict[str, Any]) -> Failure:
-    """Returns the failure that a worker's fault stands for; nothing in it is taken on trust but its words."""
-    reason = _REPORTED.get(str(fault.get("reason")), "exception")
-    name = str(fault.get("name") or "")
-    message = str(fault.get("message") or "")
-    memory = fault.get("memoryKib")
-    return Failure(
-        reason,
-        message if reason in ("no-handler", "bad-response") else f"{name}: {message}" if message else name,
-        name=name,
-        detail=str(fault.get("stack") or "") or None,
-        memory_kib=memory if isinstance(memory, int) else 0,
-    )
 
 
 def read_stream_head(payload: bytes) -> tuple[int, int | None, bytes]:

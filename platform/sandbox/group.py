@@ -13,7 +13,8 @@ from typing import Final
 
 from cloudserve.sandbox.abc import Deployment
 from cloudserve.sandbox.ends import WorkerLost
-from cloudserve.sandbox.flight import Failure, Flight
+from cloudserve.sandbox.failures import Failure
+from cloudserve.sandbox.flight import Flight
 from cloudserve.sandbox.worker import Worker
 
 MAX_WAITING: Final = 1000

@@ -15,6 +15,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final
 
+from cloudserve.core.confine.bounds import Bounds
 from cloudserve.sandbox.abc import Deployment
 from cloudserve.sandbox.ends import WorkerLost
 from cloudserve.sandbox.worker import Worker
@@ -34,8 +35,9 @@ _NODE_DATA_SLACK_MIB: Final = 256
 class Launcher:
     """Starts blank workers, and ends whatever is left of them. `start` first, `close` last."""
 
-    def __init__(self, *, folder: Path, python: Path | None, node: Path | None) -> None:
+    def __init__(self, *, folder: Path, python: Path | None, node: Path | None, bounds: Bounds) -> None:
         self._folder = folder
+        self._bounds = bounds
         self._python = python or real_interpreter()
         self._node = node or _find_node()
         self._zygote: Zygote | None = None
@@ -45,6 +47,7 @@ class Launcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stocking: set[int] = set()
         self._living: set[Worker] = set()
+        self._removals: set[asyncio.Future[None]] = set()
         self._closed = False
 
     async def start(self) -> None:
@@ -65,6 +68,7 @@ class Launcher:
         for worker in workers:
             worker.stop()
         await asyncio.gather(*(worker.ended for worker in workers))
+        await asyncio.gather(*self._removals)
         if self._zygote is not None:
             await self._zygote.close()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
@@ -102,15 +106,24 @@ class Launcher:
             "memoryMb": deployment.limits.memory_mb,
             "timeoutSeconds": deployment.limits.timeout_seconds,
             "concurrency": deployment.limits.concurrency,
+            "logBytes": self._bounds.log_bytes,
         }
 
     async def _start_worker(self, memory_mb: int, argv: list[str] | None) -> Worker:
         zygote = await self._living_zygote()
-        worker = Worker(zygote=zygote, folder=self._folder / str(next(self._numbers)), memory_mb=memory_mb)
+        worker = Worker(
+            zygote=zygote, folder=self._folder / str(next(self._numbers)), memory_mb=memory_mb, bounds=self._bounds
+        )
         await worker.start(argv)
         self._living.add(worker)
-        worker.ended.add_done_callback(lambda _: self._living.discard(worker))
+        worker.ended.add_done_callback(lambda _: self._forget(worker))
         return worker
+
+    def _forget(self, worker: Worker) -> None:
+        self._living.discard(worker)
+        if worker.removal is not None:
+            self._removals.add(worker.removal)
+            worker.removal.add_done_callback(self._removals.discard)
 
     async def _living_zygote(self) -> Zygote:
         async with self._starting:

@@ -5,18 +5,22 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from cloudserve.core.confine.bounds import Bounds
 from cloudserve.sandbox import evict
 from cloudserve.sandbox.abc import Answer, Call, ColdStart, Deployment, Outcome, Sandbox, SandboxStats
-from cloudserve.sandbox.ends import WorkerLost, out_of_memory
-from cloudserve.sandbox.flight import Failure, Flight, error_of
+from cloudserve.sandbox.ends import WorkerLost
+from cloudserve.sandbox.failures import Failure, error_of
+from cloudserve.sandbox.flight import Flight
 from cloudserve.sandbox.group import Group
 from cloudserve.sandbox.launch import Launcher
+from cloudserve.sandbox.limits import out_of_memory
 from cloudserve.sandbox.memory import resident_kib
 from cloudserve.sandbox.worker import Worker
 
 LOAD_SECONDS: Final = 30.0
 """How long a worker may take to load its code."""
 
+USUAL_BOUNDS: Final = Bounds()
 _SLOWEST_IMPORTS: Final = 5
 _TICK_SECONDS: Final = 0.1
 _TICKS_BETWEEN_SWEEPS: Final = 10
@@ -33,6 +37,7 @@ class LocalSandbox(Sandbox):
         idle_seconds: how long a worker without calls lives.
         queue_seconds: the longest a call waits for a worker.
         max_response_bytes: the largest body of an answer.
+        bounds: what each worker may use beside time and memory.
         node: the Node.js program; found on PATH unless given.
         python: the interpreter; this one unless given.
     """
@@ -45,6 +50,7 @@ class LocalSandbox(Sandbox):
         idle_seconds: float,
         queue_seconds: float,
         max_response_bytes: int,
+        bounds: Bounds = USUAL_BOUNDS,
         node: Path | None = None,
         python: Path | None = None,
     ) -> None:
@@ -52,7 +58,7 @@ class LocalSandbox(Sandbox):
         self._idle_seconds = idle_seconds
         self._queue_seconds = queue_seconds
         self._max_response_bytes = max_response_bytes
-        self._launcher = Launcher(folder=work_dir / "workers", python=python, node=node)
+        self._launcher = Launcher(folder=work_dir / "workers", python=python, node=node, bounds=bounds)
         self._groups: dict[str, Group] = {}
         self._all_groups: set[Group] = set()
         self._members: set[Worker] = set()

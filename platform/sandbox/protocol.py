@@ -21,13 +21,17 @@ The host numbers the calls; 0 is the worker itself. Several calls may be in flig
 | CREDIT     | both   | u32: so many bytes of the other's PARTs were consumed                                |
 | CANCEL     | host   | empty: give the call up and answer FAILED                                            |
 | FAILED     | worker | JSON fault: the call has no answer, or its stream broke                              |
-| LOG        | worker | u8 level (index in `LEVELS`; 255: the rest was cut off), f64 seconds since 1970, UTF-8 text |
+| LOG        | worker | u8 level (index in `LEVELS`), f64 seconds since 1970, UTF-8 text |
 
 A call's head is fields joined by NUL bytes: execution id, method, path, query, client, base URL, then name and value
 of each header. The head of an answer is name and value of each header, joined likewise. Header bytes are Latin-1, the
 rest is UTF-8; no field holds a NUL.
 
-A fault is `{reason, name, message, stack, memoryKib}`.
+A LOG of level 255 says that the rest of a call's lines is cut off; its text is how many bytes, in digits. The last one
+counts.
+
+A fault is `{reason, name, message, stack, memoryKib}`; with the reasons `disk-full` and `inodes` also `used` and `size`
+of the file system, in bytes or files.
 
 Back-pressure: of the PARTs of one call in one direction, at most `WINDOW_BYTES` are under way without CREDIT. Bodies of
 up to `WHOLE_BYTES` travel in the RESULT. Log lines travel at once, so that a crash loses none.

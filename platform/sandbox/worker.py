@@ -14,10 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cloudserve.core.confine.bounds import Bounds
 from cloudserve.sandbox.abc import ColdStart
 from cloudserve.sandbox.calls import Calls
 from cloudserve.sandbox.ends import WorkerLost, cause_of
-from cloudserve.sandbox.flight import Failure, Flight
+from cloudserve.sandbox.failures import Failure
+from cloudserve.sandbox.flight import Flight
 from cloudserve.sandbox.zygote import Zygote
 
 _log = logging.getLogger(__name__)
@@ -28,7 +30,7 @@ class Worker:
     once, when the process has ended.
     """
 
-    def __init__(self, *, zygote: Zygote, folder: Path, memory_mb: int) -> None:
+    def __init__(self, *, zygote: Zygote, folder: Path, memory_mb: int, bounds: Bounds) -> None:
         self.folder = folder
         self.memory_mb = memory_mb
         self.pid = 0
@@ -38,10 +40,12 @@ class Worker:
         self.stopping = False
         self.on_room: Callable[[Worker], None] = _nothing
         self.on_gone: Callable[[Worker], None] = _nothing
-        self.calls = Calls(memory_mb=memory_mb, kill=self.kill, on_disconnected=self._on_disconnected)
+        self.calls = Calls(memory_mb=memory_mb, bounds=bounds, kill=self.kill, on_disconnected=self._on_disconnected)
         self.calls.on_room = lambda: self.on_room(self)
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self._loop.create_future()
+        self.removal: asyncio.Future[None] | None = None
+        """Of its folder, where that was not empty when it ended."""
         self._zygote = zygote
         self._id = 0
         self._doom: Failure | None = None
@@ -141,7 +145,7 @@ class Worker:
         try:
             self.folder.rmdir()
         except OSError:
-            self._loop.run_in_executor(None, lambda: shutil.rmtree(self.folder, ignore_errors=True))
+            self.removal = self._loop.run_in_executor(None, lambda: shutil.rmtree(self.folder, ignore_errors=True))
 
 
 def _nothing(_worker: Worker) -> None:

@@ -6,6 +6,13 @@ import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
+
+NICENESS_OF_WORKERS: Final = 1 / 3
+"""What one busy processor of workers weighs against an ordinary process: what a niceness of 5 does (sched(7)).
+
+In a group a process's own niceness counts among its neighbours there alone, so the group has to weigh less.
+"""
 
 
 class Unavailable(Exception):  # noqa: N818 - reads as what it is
@@ -36,7 +43,10 @@ class Group(ABC):
 
     @abstractmethod
     def bound(self, *, memory_bytes: int, processes: int) -> None:
-        """Sets what its processes may hold together, swap included, and how many processes and threads they may be."""
+        """Sets what its processes may hold together, swap included, and how many processes and threads they may be.
+
+        May be called again with other figures. Among themselves groups share the processor equally.
+        """
 
     @abstractmethod
     def oom_kills(self) -> int:

@@ -1,10 +1,11 @@
 """Control groups, version 1: a tree of folders for each controller."""
 
-import contextlib
+import os
 from pathlib import Path
 from typing import Final
 
 from cloudserve.core.confine.cgroups.groups import (
+    NICENESS_OF_WORKERS,
     Group,
     Parent,
     Unavailable,
@@ -18,6 +19,7 @@ from cloudserve.core.confine.cgroups.places import Surroundings
 
 _NEEDED: Final = ("memory", "pids")
 _WELCOME: Final = ("cpu",)
+_ORDINARY_WEIGHT: Final = 1024
 _TRIAL: Final = "-trial"
 
 
@@ -27,9 +29,13 @@ class _Group(Group):
         self._memory, self._pids = self.folders[:2]
 
     def bound(self, *, memory_bytes: int, processes: int) -> None:
+        with_swap = self._memory / "memory.memsw.limit_in_bytes"
+        has_swap = with_swap.exists()  # a kernel may not account for it
+        if has_swap:
+            write(with_swap, "-1")  # it may never be below the other
         write(self._memory / "memory.limit_in_bytes", str(memory_bytes))
-        with contextlib.suppress(FileNotFoundError, PermissionError):  # a kernel may not account for swap
-            write(self._memory / "memory.memsw.limit_in_bytes", str(memory_bytes))
+        if has_swap:
+            write(with_swap, str(memory_bytes))
         write(self._pids / "pids.max", str(processes))
 
     def oom_kills(self) -> int:
@@ -65,6 +71,9 @@ def open_parent(around: Surroundings) -> Parent:
                 remove_tree(left)
         for parent in parents:
             parent.mkdir(exist_ok=True)
+        if "cpu" in own:
+            weight = round(_ORDINARY_WEIGHT * NICENESS_OF_WORKERS * (os.cpu_count() or 1))
+            write(own["cpu"] / around.own_name() / "cpu.shares", str(weight))
     except OSError as error:
         for parent in parents:
             remove_tree(parent)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from cloudserve.core.confine.cgroups.groups import (
+    NICENESS_OF_WORKERS,
     Group,
     Parent,
     Unavailable,
@@ -26,6 +27,8 @@ LEAF: Final = "cloudserve"
 
 _NEEDED: Final = ("memory", "pids")
 _WELCOME: Final = ("cpu",)
+_ORDINARY_WEIGHT: Final = 100
+_MOST_WEIGHT: Final = 10_000
 _TRIAL: Final = "-trial"
 _REMEDY: Final = (
     "Give the platform a part of the tree of its own, as a systemd unit with Delegate=yes does: "
@@ -88,6 +91,9 @@ def open_parent(around: Surroundings, own: Path) -> Parent:
             remove_tree(left)
         parent.mkdir(exist_ok=True)
         _hand_on(parent)
+        if "cpu" in controllers:
+            weight = round(_ORDINARY_WEIGHT * NICENESS_OF_WORKERS * (os.cpu_count() or 1))
+            write(parent / "cpu.weight", str(min(weight, _MOST_WEIGHT)))
     except OSError as error:
         raise _refused(error, own) from error
     return _Parent([parent], controllers)

@@ -4,6 +4,7 @@
 
 const path = require('node:path');
 const { BadResponse } = require('./responses.cjs');
+const { limitOf } = require('./exhaustion.cjs');
 const { peakKib } = require('./memory.cjs');
 
 const MAX_STACK = 16 * 1024;
@@ -27,6 +28,7 @@ function describe(error, code, loading, ending = false) {
   const fault = { reason, name: 'Error', message: '', stack: '', memoryKib: peakKib(), ending };
   try {
     if (error !== null && typeof error === 'object') {
+      Object.assign(fault, limitOf(error));
       fault.name = String(error.name ?? error.constructor?.name ?? 'Error');
       fault.message = String(error.message ?? '').slice(0, MAX_MESSAGE);
       if (!known) fault.stack = stackOf(error, code);

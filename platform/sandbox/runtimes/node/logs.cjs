@@ -2,31 +2,32 @@
 
 // Catches what user code prints, per call and with its level. A line belongs to the call in whose asynchronous context it
 // was written; outside any, to the only call under way; else to the worker itself (call id 0). Only functions that take
-// several calls at once pay for the asynchronous context. A call keeps MAX_BYTES of text, of which a line takes
-// LEAST_LINE_BYTES at least; the rest is dropped and said to be.
+// several calls at once pay for the asynchronous context. A call keeps `maxBytes` of text, of which a line takes
+// LEAST_LINE_BYTES at least; the rest is dropped, counted and said to be.
 
 const { Writable } = require('node:stream');
 const { inUserTerms } = require('./faults.cjs');
 const { CUT_OFF, LEVELS, logFrame } = require('./protocol.cjs');
 
-const MAX_BYTES = 256 * 1024;
 const LEAST_LINE_BYTES = 64;
 const LEVEL_OF_METHOD = { log: 'info', info: 'info', debug: 'debug', warn: 'warn', error: 'error', trace: 'error' };
 
 class CallLog {
-  constructor(callId) {
+  constructor(callId, room) {
     this.callId = callId;
     this.openLines = {};
-    this.room = MAX_BYTES;
+    this.room = room;
+    this.dropped = 0;
   }
 }
 
 class Logs {
-  constructor(send, concurrency, code) {
+  constructor(send, concurrency, code, maxBytes) {
+    this.maxBytes = maxBytes;
     this.send = send;
     this.code = code;
     this.calls = new Map();
-    this.worker = new CallLog(0);
+    this.worker = new CallLog(0, maxBytes);
     this.level = null;
     this.storage = null;
     if (concurrency > 1) {
@@ -63,7 +64,7 @@ class Logs {
 
   /** Runs a function in the context of a call, whose log begins here. */
   within(callId, run) {
-    const log = new CallLog(callId);
+    const log = new CallLog(callId, this.maxBytes);
     this.calls.set(callId, log);
     return this.storage === null ? run() : this.storage.run(log, run);
   }
@@ -72,6 +73,7 @@ class Logs {
     const log = this.calls.get(callId);
     if (log === undefined) return;
     for (const [level, text] of Object.entries(log.openLines)) this.line(log, level, text);
+    if (log.dropped > 0) this.send(logFrame(callId, CUT_OFF, String(log.dropped)));
     this.calls.delete(callId);
   }
 
@@ -102,11 +104,20 @@ class Logs {
   }
 
   line(log, level, text) {
-    if (log.room <= 0) return;
+    if (log.room <= 0) {
+      this.drop(log, Math.max(text.length + 1, LEAST_LINE_BYTES));
+      return;
+    }
     const kept = text.length > log.room ? text.slice(0, log.room) : text;
     log.room -= Math.max(kept.length + 1, LEAST_LINE_BYTES);
     this.send(logFrame(log.callId, LEVELS.indexOf(level), kept));
-    if (log.room <= 0 && log.callId !== 0) this.send(logFrame(log.callId, CUT_OFF, ''));
+    if (kept.length < text.length) this.drop(log, text.length - kept.length);
+  }
+
+  /** Counts what is not kept. It is said at once, as a call may not live to say it, and again with the end. */
+  drop(log, size) {
+    if (log.callId !== 0 && log.dropped === 0) this.send(logFrame(log.callId, CUT_OFF, String(size)));
+    log.dropped += size;
   }
 }
 

@@ -34,7 +34,7 @@ async function specialise(socket, spec) {
   const home = process.cwd();
   Object.assign(
     process.env, { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: home, TMPDIR: home, LANG: 'C.UTF-8' }, spec.environment);
-  const logs = new Logs(send, spec.concurrency, spec.code);
+  const logs = new Logs(send, spec.concurrency, spec.code, spec.logBytes);
   logs.install();
   const imports = [];
   try {

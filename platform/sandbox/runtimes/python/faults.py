@@ -5,6 +5,7 @@ import traceback
 from pathlib import Path
 from typing import Final
 
+from cloudserve.sandbox.runtimes.python.exhaustion import limit_of
 from cloudserve.sandbox.runtimes.python.memory import peak_kib
 from cloudserve.sandbox.runtimes.python.responses import BadResponse
 from cloudserve.sandbox.runtimes.python.shapes.abc import NoHandler
@@ -16,9 +17,7 @@ _MAX_MESSAGE: Final = 4 * 1024
 
 def describe(error: BaseException, code: str, *, loading: bool = False) -> bytes:
     """Returns the payload of a fault; the stack begins in user code and names files relative to it."""
-    if isinstance(error, MemoryError):
-        reason = "out-of-memory"
-    elif isinstance(error, BadResponse):
+    if isinstance(error, BadResponse):
         reason = "bad-response"
     elif isinstance(error, NoHandler):
         reason = "no-handler"
@@ -31,6 +30,7 @@ def describe(error: BaseException, code: str, *, loading: bool = False) -> bytes
             "message": _message(error)[:_MAX_MESSAGE],
             "stack": "" if isinstance(error, BadResponse | NoHandler) else _stack(error, code),
             "memoryKib": peak_kib(),
+            **limit_of(error),
         }
     ).encode()
 

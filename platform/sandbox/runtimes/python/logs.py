@@ -2,8 +2,8 @@
 
 `sys.stdout` becomes level info, `sys.stderr` error; records of `logging` keep their own level. A line belongs to the
 call in whose context it was written; outside any context (a thread that user code started) to the only call under way;
-else to the worker itself (call id 0). A call keeps `MAX_BYTES` of text, of which a line takes `LEAST_LINE_BYTES` at
-least; the rest is dropped and said to be.
+else to the worker itself (call id 0). A call keeps `max_bytes` of text, of which a line takes `LEAST_LINE_BYTES` at
+least; the rest is dropped, counted and said to be.
 """
 
 import contextvars
@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from cloudserve.sandbox.runtimes.python.wire import Wire
 
-MAX_BYTES: Final = 256 * 1024
 LEAST_LINE_BYTES: Final = 64
 _MAX_LINE: Final = 16 * 1024
 
@@ -22,23 +21,25 @@ _MAX_LINE: Final = 16 * 1024
 class CallLog:
     """What one call has printed so far: unfinished lines, and the room that is left."""
 
-    __slots__ = ("call_id", "open_lines", "room")
+    __slots__ = ("call_id", "dropped", "open_lines", "room")
 
-    def __init__(self, call_id: int) -> None:
+    def __init__(self, call_id: int, room: int) -> None:
         self.call_id = call_id
         self.open_lines: dict[str, str] = {}
-        self.room = MAX_BYTES
+        self.room = room
+        self.dropped = 0
 
 
 current: contextvars.ContextVar[CallLog | None] = contextvars.ContextVar("cloudserve_call", default=None)
 
 
 class Logs:
-    """The catcher of one worker."""
+    """The catcher of one worker, which keeps so many bytes of each call."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, max_bytes: int) -> None:
         self._wire = wire
-        self._worker = CallLog(0)
+        self._max_bytes = max_bytes
+        self._worker = CallLog(0, max_bytes)
         self._calls: dict[int, CallLog] = {}
 
     def install(self) -> None:
@@ -61,7 +62,7 @@ class Logs:
 
     def begin(self, call_id: int) -> CallLog:
         """Opens the log of a call, in the current context."""
-        log = self._calls[call_id] = CallLog(call_id)
+        log = self._calls[call_id] = CallLog(call_id, self._max_bytes)
         current.set(log)
         return log
 
@@ -71,6 +72,8 @@ class Logs:
             for level, text in log.open_lines.items():
                 self._send(log, level, text)
             log.open_lines.clear()
+        if log.dropped:
+            self._wire.log_cut_off(log.call_id, log.dropped)
         self._calls.pop(log.call_id, None)
         current.set(None)
 
@@ -100,12 +103,19 @@ class Logs:
 
     def _send(self, log: CallLog, level: str, text: str) -> None:
         if log.room <= 0:
+            self._drop(log, max(len(text) + 1, LEAST_LINE_BYTES))
             return
         kept = text[: log.room]
         log.room -= max(len(kept) + 1, LEAST_LINE_BYTES)
         self._wire.log(log.call_id, level, kept)
-        if log.room <= 0 and log.call_id:
-            self._wire.log_cut_off(log.call_id)
+        if len(kept) < len(text):
+            self._drop(log, len(text) - len(kept))
+
+    def _drop(self, log: CallLog, size: int) -> None:
+        """Counts what is not kept. It is said at once, as a call may not live to say it, and again with the end."""
+        if log.call_id and not log.dropped:
+            self._wire.log_cut_off(log.call_id, size)
+        log.dropped += size
 
 
 class _Stream(io.TextIOBase):

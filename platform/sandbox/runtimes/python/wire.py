@@ -97,9 +97,9 @@ class Wire:
         text = message.encode("utf-8", "surrogateescape")
         self.send(frame(LOG, call_id, LOG_HEAD.pack(_LEVEL_INDEX[level], time.time()) + text))
 
-    def log_cut_off(self, call_id: int) -> None:
-        """Says that the call printed more than is kept."""
-        self.send(frame(LOG, call_id, LOG_HEAD.pack(CUT_OFF, time.time())))
+    def log_cut_off(self, call_id: int, dropped: int) -> None:
+        """Says that the call printed more than is kept, and how many bytes more so far."""
+        self.send(frame(LOG, call_id, LOG_HEAD.pack(CUT_OFF, time.time()) + str(dropped).encode()))
 
 
 def slices(data: bytes) -> Iterable[memoryview]:

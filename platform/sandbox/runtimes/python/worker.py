@@ -48,7 +48,7 @@ def _specialise(wire: Wire, spec: dict[str, Any]) -> Service:
     _take_environment(spec)
     limit = (spec["memoryMb"] + _DATA_SLACK_MIB) * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    logs = Logs(wire)
+    logs = Logs(wire, spec["logBytes"])
     logs.install()
     code = spec["code"]
     facts = Facts(spec["functionName"], spec["version"], spec["memoryMb"])

@@ -8,6 +8,7 @@ FILES = {
     "cgroup.procs": "",
     "cgroup.subtree_control": "",
     "cgroup.kill": "",
+    "cpu.weight": "",
     "memory.max": "",
     "memory.swap.max": "",
     "memory.oom.group": "",

@@ -42,6 +42,7 @@ def test_the_platform_moves_to_a_leaf_and_hands_the_controllers_on(kernel: Kerne
     (folder,) = parent.folders
     assert folder == kernel.own / f"cloudserve-{os.getpid()}-4711"
     assert (folder / "cgroup.subtree_control").read_text() == "+memory +pids +cpu"
+    assert 1 <= int((folder / "cpu.weight").read_text()) < 100 * (os.cpu_count() or 1)
     assert parent.controllers == {"memory", "pids", "cpu"}
 
 

@@ -1,0 +1,1 @@
+"""What workers use, and what they may: control groups, and looks at /proc beside and without them."""
