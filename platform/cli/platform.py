@@ -20,6 +20,7 @@ from cloudserve.api.service import ApiService
 from cloudserve.cli.serving import DRAIN_SECONDS, Inherited, keep_descriptors, serve
 from cloudserve.core.auth.credentials import Credentials
 from cloudserve.core.config import DataFolder, Settings
+from cloudserve.core.confine.tiers import detect
 from cloudserve.core.mail import NoMail
 from cloudserve.core.models.function import Function, Version
 from cloudserve.core.objects.filesystem import FilesystemObjects
@@ -72,6 +73,7 @@ async def platform(settings: Settings) -> AsyncIterator[Platform]:
             queue_seconds=settings.queue_seconds,
             max_response_bytes=settings.max_response_mb * MEBIBYTE,
             bounds=settings.bounds(),
+            protection=detect(),
         )
         await sandbox.start()
         opened.push_async_callback(sandbox.close, grace_seconds=DRAIN_SECONDS)

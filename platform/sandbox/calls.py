@@ -60,12 +60,11 @@ class Calls(asyncio.Protocol):
     ended and another could begin, `on_disconnected` when the socket is closed.
     """
 
-    def __init__(
-        self, *, memory_mb: int, bounds: Bounds, kill: Callable[[Failure], None], on_disconnected: Callable[[], None]
-    ) -> None:
+    def __init__(self, *, bounds: Bounds, kill: Callable[[Failure], None], on_disconnected: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self.timeout = 0.0
         self.max_response_bytes = 0
+        self.memory_mb = 0
         self.peak_kib = 0
         self.last_used = time.monotonic()
         self.on_room: Callable[[], None] = _nothing
@@ -74,7 +73,6 @@ class Calls(asyncio.Protocol):
         self.ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         for future in (self.hello, self.ready):
             future.add_done_callback(_retrieve)
-        self._memory_mb = memory_mb
         self._bounds = bounds
         self._kill = kill
         self._on_disconnected = on_disconnected
@@ -344,7 +342,7 @@ class Calls(asyncio.Protocol):
             self._loose.append(entry)
 
     def _failure_of(self, fault: dict[str, Any]) -> Failure:
-        return with_figures(failure_of(fault), fault, self._memory_mb, self._bounds)
+        return with_figures(failure_of(fault), fault, self.memory_mb, self._bounds)
 
 
 def _document(payload: bytes) -> dict[str, Any]:

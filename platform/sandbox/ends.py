@@ -2,9 +2,15 @@
 
 import contextlib
 import signal
+from typing import Final
 
 from cloudserve.sandbox.failures import Failure
 from cloudserve.sandbox.limits import out_of_memory
+
+_ABORTED: Final = (signal.SIGABRT, signal.SIGILL, signal.SIGSEGV, signal.SIGTRAP)
+"""What abort(3) ends with. The first process of a pid namespace, as a walled-off worker is, can't be ended by its own
+SIGABRT (pid_namespaces(7)), and then runs into an instruction that it may not execute: which signal that is depends on
+the processor."""
 
 
 class WorkerLost(Exception):  # noqa: N818 - reads as what happened
@@ -21,7 +27,7 @@ def cause_of(status: int, last_words: bytes, *, seen_kib: int, most_kib: int, me
     `status` is its exit code, or minus the signal. `seen_kib` is the most memory that the watchdog has seen it hold,
     `most_kib` what the kernel says of the whole process, which may have grown and ended between two looks.
     """
-    if status == -signal.SIGABRT and b"out of memory" in last_words:
+    if -status in _ABORTED and b"out of memory" in last_words:
         return out_of_memory(max(seen_kib, most_kib), memory_mb)
     words = last_words.decode("utf-8", "replace").strip() or None
     if status >= 0:

@@ -1,33 +1,37 @@
-"""How each runtime's workers are started and specialised; for Node, from a small stock of blank processes.
+"""How each runtime's workers are started and specialised, from a small stock of blank ones where that is possible.
+
+A blank is a process that is walled off already and waits to be told what it will be; at tiers A and B its code is
+mounted then. At tier C a worker's walls must know at the start what it may read, so only a Node worker whose function
+is one bundle can have been a blank: the bundle is copied into the worker's own folder.
 
 A blank Node process has the flags of one memory size, because V8 takes its heap limit only at its start. Blanks are
-kept for the sizes in use lately, `BLANKS` each, and made anew behind the request that took one. A Python worker is a
-fork of the zygote, which costs less than keeping one.
+kept for the sizes in use lately, `BLANKS` each. A Python worker without walls is a mere fork of the zygote, which costs
+less than keeping one.
 """
 
 import asyncio
 import contextlib
 import itertools
-import logging
 import shutil
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from cloudserve.core.confine.bounds import Bounds
+from cloudserve.core.confine.tiers import Protection
+from cloudserve.sandbox import layout
 from cloudserve.sandbox.abc import Deployment
-from cloudserve.sandbox.ends import WorkerLost
+from cloudserve.sandbox.guard import NODE_RUNTIME, Guard
+from cloudserve.sandbox.runtimes.python.child import NODE_RUNTIME as NODE_RUNTIME_IN_ROOT
+from cloudserve.sandbox.stock import Stock
 from cloudserve.sandbox.worker import Worker
-from cloudserve.sandbox.zygote import Zygote, real_interpreter
+from cloudserve.sandbox.zygote import real_interpreter
 
 BLANKS: Final = 2
 BLANK_SIZES: Final = 3
 DEFAULT_MEMORY_MB: Final = 128
 
-_log = logging.getLogger(__name__)
-
-_NODE_MAIN: Final = Path(__file__).parent / "runtimes" / "node" / "main.cjs"
 _NODE_DATA_SLACK_MIB: Final = 256
 """What Node maps beside its heap: code space, semi-spaces, stacks of its threads."""
 
@@ -35,31 +39,36 @@ _NODE_DATA_SLACK_MIB: Final = 256
 class Launcher:
     """Starts blank workers, and ends whatever is left of them. `start` first, `close` last."""
 
-    def __init__(self, *, folder: Path, python: Path | None, node: Path | None, bounds: Bounds) -> None:
+    def __init__(
+        self, *, folder: Path, python: Path | None, node: Path | None, protection: Protection, bounds: Bounds
+    ) -> None:
         self._folder = folder
         self._bounds = bounds
         self._python = python or real_interpreter()
         self._node = node or _find_node()
-        self._zygote: Zygote | None = None
+        self._protection = protection
+        self._bounds = bounds
+        self._guard: Guard | None = None
         self._starting = asyncio.Lock()
         self._numbers = itertools.count(1)
-        self._blanks: OrderedDict[int, list[Worker]] = OrderedDict()
+        self._python_blanks = Stock(self._new_python, BLANKS, self._run)
+        self._node_blanks: OrderedDict[int, Stock] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stocking: set[int] = set()
         self._living: set[Worker] = set()
         self._removals: set[asyncio.Future[None]] = set()
         self._closed = False
 
     async def start(self) -> None:
-        """Makes the workers' folder anew, starts the zygote, and stocks blank processes."""
+        """Makes the workers' folder anew, starts the guard, and stocks blank processes."""
         await asyncio.to_thread(_make_empty, self._folder)
-        await self._living_zygote()
+        await self._living_guard()
+        if layout.has_own_root(self._protection.tier):
+            self._python_blanks.fill()
         if self._node is not None:
-            self._blanks[DEFAULT_MEMORY_MB] = []
-            self._refill(DEFAULT_MEMORY_MB)
+            self._blanks_of_node(DEFAULT_MEMORY_MB).fill()
 
     async def close(self) -> None:
-        """Ends the zygote and with it every worker."""
+        """Ends the guard and with it every worker."""
         self._closed = True
         for task in list(self._tasks):
             task.cancel()
@@ -69,37 +78,37 @@ class Launcher:
             worker.stop()
         await asyncio.gather(*(worker.ended for worker in workers))
         await asyncio.gather(*self._removals)
-        if self._zygote is not None:
-            await self._zygote.close()
+        if self._guard is not None:
+            await self._guard.close()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     async def blank(self, deployment: Deployment) -> Worker:
         """Returns a worker that waits for its specialisation. Raises `WorkerLost`."""
-        memory_mb = deployment.limits.memory_mb
-        if deployment.runtime == "python":
-            return await self._start_worker(memory_mb, None)
-        stock = self._blanks.setdefault(memory_mb, [])
-        self._blanks.move_to_end(memory_mb)
-        self._forget_old_sizes()
+        tier, memory_mb = self._protection.tier, deployment.limits.memory_mb
+        read = layout.paths(deployment) if layout.needs_paths(tier, deployment) else []
         worker = None
-        while stock and (worker is None or worker.stopping):
-            worker = stock.pop()
-        if worker is None or worker.stopping:
-            worker = await self._start_worker(memory_mb, self._node_command(memory_mb))
-        self._refill(memory_mb)
-        worker.limit_data((memory_mb + _NODE_DATA_SLACK_MIB) * 1024 * 1024)
+        if deployment.runtime == "python":
+            if layout.has_own_root(tier):
+                worker = self._python_blanks.take()
+            if worker is None:
+                worker = await self._new_python(read)
+        else:
+            if not read:
+                worker = self._blanks_of_node(memory_mb).take()
+            if worker is None:
+                worker = await self._new_node(memory_mb, read)
+        worker.calls.memory_mb = memory_mb
         return worker
 
-    def specification(self, deployment: Deployment, worker: Worker) -> dict[str, Any]:
-        """Returns what a blank worker is told to become."""
-        code, layer = str(deployment.code), deployment.layer and str(deployment.layer)
-        if deployment.runtime == "node":
-            code = _lay_out(worker.folder, deployment)
+    async def admit(self, deployment: Deployment, worker: Worker) -> dict[str, Any]:
+        """Gives a blank worker its code and its way out, and returns what it is told to become. Raises `WorkerLost`."""
+        places = await asyncio.to_thread(layout.lay_out, self._protection.tier, deployment, worker.folder)
+        await worker.admit(places.trees, deployment.egress)
         return {
-            "code": code,
+            "code": places.code,
             "entry": deployment.entry,
             "handler": deployment.handler,
-            "layer": layer,
+            "layer": places.layer,
             "environment": dict(deployment.environment),
             "functionName": deployment.function_name or deployment.function_id,
             "version": deployment.number,
@@ -109,12 +118,22 @@ class Launcher:
             "logBytes": self._bounds.log_bytes,
         }
 
-    async def _start_worker(self, memory_mb: int, argv: list[str] | None) -> Worker:
-        zygote = await self._living_zygote()
-        worker = Worker(
-            zygote=zygote, folder=self._folder / str(next(self._numbers)), memory_mb=memory_mb, bounds=self._bounds
-        )
-        await worker.start(argv)
+    async def _new_python(self, read: Sequence[str] = ()) -> Worker:
+        return await self._start_worker(None, read, None)
+
+    async def _new_node(self, memory_mb: int, read: Sequence[str] = ()) -> Worker:
+        heap = max(32, memory_mb * 3 // 4)
+        runtime = NODE_RUNTIME_IN_ROOT if layout.has_own_root(self._protection.tier) else str(NODE_RUNTIME)
+        flags = [f"--max-old-space-size={heap}", "--preserve-symlinks", "--no-deprecation"]
+        data_bytes = (memory_mb + _NODE_DATA_SLACK_MIB) * 1024 * 1024
+        return await self._start_worker([str(self._node), *flags, f"{runtime}/main.cjs"], read, data_bytes)
+
+    async def _start_worker(self, argv: list[str] | None, read: Sequence[str], data_bytes: int | None) -> Worker:
+        guard = await self._living_guard()
+        own_root = layout.has_own_root(self._protection.tier)
+        folder = None if own_root else self._folder / str(next(self._numbers))
+        worker = Worker(guard=guard, folder=folder, bounds=self._bounds)
+        await worker.start(argv, read=read, data_bytes=data_bytes)
         self._living.add(worker)
         worker.ended.add_done_callback(lambda _: self._forget(worker))
         return worker
@@ -125,60 +144,43 @@ class Launcher:
             self._removals.add(worker.removal)
             worker.removal.add_done_callback(self._removals.discard)
 
-    async def _living_zygote(self) -> Zygote:
+    async def _living_guard(self) -> Guard:
         async with self._starting:
-            if self._zygote is None:
-                zygote = Zygote(self._python, self._lost)
-                await zygote.start()
-                self._zygote = zygote
-            return self._zygote
+            if self._guard is None:
+                guard = Guard(
+                    python=self._python,
+                    node=self._node,
+                    protection=self._protection,
+                    bounds=self._bounds,
+                    on_lost=self._lost,
+                )
+                await guard.start()
+                self._guard = guard
+            return self._guard
 
     def _lost(self) -> None:
-        zygote, self._zygote = self._zygote, None
-        if zygote is not None:
-            self._run(zygote.close())
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            self._run(guard.close())
 
-    def _node_command(self, memory_mb: int) -> list[str]:
-        heap = max(32, memory_mb * 3 // 4)
-        return [
-            str(self._node),
-            f"--max-old-space-size={heap}",
-            "--preserve-symlinks",
-            "--no-deprecation",
-            str(_NODE_MAIN),
-        ]
-
-    def _refill(self, memory_mb: int) -> None:
-        if self._node is not None and not self._closed and memory_mb not in self._stocking:
-            self._stocking.add(memory_mb)
-            self._run(self._stock(memory_mb))
+    def _blanks_of_node(self, memory_mb: int) -> Stock:
+        """Returns the stock of a size, which is in use now; one that was in use the longest time ago may go for it."""
+        stock = self._node_blanks.get(memory_mb)
+        if stock is None:
+            stock = self._node_blanks[memory_mb] = Stock(lambda: self._new_node(memory_mb), BLANKS, self._run)
+        self._node_blanks.move_to_end(memory_mb)
+        while len(self._node_blanks) > BLANK_SIZES:
+            _, unused = self._node_blanks.popitem(last=False)
+            unused.give_up()
+        return stock
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._closed:
+            work.close()
+            return
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _stock(self, memory_mb: int) -> None:
-        """Makes blanks of one size until there are enough, or the size is no longer wanted."""
-        stock = self._blanks.setdefault(memory_mb, [])
-        try:
-            while len(stock) < BLANKS and self._blanks.get(memory_mb) is stock:
-                worker = await self._start_worker(memory_mb, self._node_command(memory_mb))
-                await worker.calls.hello
-                if self._blanks.get(memory_mb) is stock:
-                    stock.append(worker)
-                else:
-                    worker.stop()
-        except WorkerLost as lost:
-            _log.warning("no blank Node process could be made ready: %s", lost)
-        finally:
-            self._stocking.discard(memory_mb)
-
-    def _forget_old_sizes(self) -> None:
-        while len(self._blanks) > BLANK_SIZES:
-            _, unused = self._blanks.popitem(last=False)
-            for worker in unused:
-                worker.stop()
 
 
 def _find_node() -> Path | None:
@@ -190,12 +192,3 @@ def _make_empty(folder: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(folder)
     folder.mkdir(mode=0o700, parents=True)
-
-
-def _lay_out(folder: Path, deployment: Deployment) -> str:
-    """Puts code and dependencies side by side, where Node's own look-up finds them, and returns the code's place."""
-    code = folder / "fn"
-    code.symlink_to(deployment.code, target_is_directory=True)
-    if deployment.layer is not None:
-        (folder / "node_modules").symlink_to(deployment.layer / "node_modules", target_is_directory=True)
-    return str(code)

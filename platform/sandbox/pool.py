@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloudserve.core.confine.bounds import Bounds
+from cloudserve.core.confine.tiers import Protection
 from cloudserve.sandbox import evict
 from cloudserve.sandbox.abc import Answer, Call, ColdStart, Deployment, Outcome, Sandbox, SandboxStats
 from cloudserve.sandbox.ends import WorkerLost
@@ -37,6 +38,7 @@ class LocalSandbox(Sandbox):
         idle_seconds: how long a worker without calls lives.
         queue_seconds: the longest a call waits for a worker.
         max_response_bytes: the largest body of an answer.
+        protection: how well workers are walled off, as it was detected on this host.
         bounds: what each worker may use beside time and memory.
         node: the Node.js program; found on PATH unless given.
         python: the interpreter; this one unless given.
@@ -50,6 +52,7 @@ class LocalSandbox(Sandbox):
         idle_seconds: float,
         queue_seconds: float,
         max_response_bytes: int,
+        protection: Protection,
         bounds: Bounds = USUAL_BOUNDS,
         node: Path | None = None,
         python: Path | None = None,
@@ -58,7 +61,9 @@ class LocalSandbox(Sandbox):
         self._idle_seconds = idle_seconds
         self._queue_seconds = queue_seconds
         self._max_response_bytes = max_response_bytes
-        self._launcher = Launcher(folder=work_dir / "workers", python=python, node=node, bounds=bounds)
+        self._launcher = Launcher(
+            folder=work_dir / "workers", python=python, node=node, protection=protection, bounds=bounds
+        )
         self._groups: dict[str, Group] = {}
         self._all_groups: set[Group] = set()
         self._members: set[Worker] = set()
@@ -208,8 +213,10 @@ class LocalSandbox(Sandbox):
             worker.calls.timeout = deployment.limits.timeout_seconds
             worker.calls.max_response_bytes = self._max_response_bytes
             await worker.calls.hello
-            spawn_ms = (time.perf_counter() - begin) * 1000
-            report = await worker.specialise(self._launcher.specification(deployment, worker), LOAD_SECONDS)
+            spawned = time.perf_counter()
+            specification = await self._launcher.admit(deployment, worker)
+            admitted = time.perf_counter()
+            report = await worker.specialise(specification, LOAD_SECONDS)
         except WorkerLost as lost:
             group.starting -= 1
             self._starting -= 1
@@ -225,7 +232,12 @@ class LocalSandbox(Sandbox):
             raise
         group.starting -= 1
         self._starting -= 1
-        worker.cold = _cold_start(spawn_ms, report)
+        own_walls_ms = worker.walls_ms if worker.made > begin else 0.0
+        worker.cold = _cold_start(
+            spawn_ms=(spawned - begin) * 1000 - own_walls_ms,
+            walls_ms=(admitted - spawned) * 1000 + own_walls_ms,
+            report=report,
+        )
         self._members.add(worker)
         worker.on_gone = lambda gone: self._gone(group, gone)
         group.joined(worker)
@@ -260,12 +272,12 @@ class LocalSandbox(Sandbox):
     def _check_memory(self, worker: Worker) -> None:
         kib = resident_kib(worker.pid)
         worker.calls.peak_kib = max(worker.calls.peak_kib, kib)
-        if kib > worker.memory_mb * 1024:
+        if kib > worker.calls.memory_mb * 1024:
             self._kills += 1
-            worker.kill(out_of_memory(kib, worker.memory_mb))
+            worker.kill(out_of_memory(kib, worker.calls.memory_mb))
 
 
-def _cold_start(spawn_ms: float, report: dict[str, Any]) -> ColdStart:
+def _cold_start(*, spawn_ms: float, walls_ms: float, report: dict[str, Any]) -> ColdStart:
     """Returns the report of a start; what a worker says of itself is not taken on trust."""
     load_ms = report.get("loadMs")
     imports = report.get("imports")
@@ -276,4 +288,4 @@ def _cold_start(spawn_ms: float, report: dict[str, Any]) -> ColdStart:
                 slowest.append((name[:200], float(spent)))
             case _:
                 continue
-    return ColdStart(spawn_ms, 0.0, float(load_ms) if isinstance(load_ms, float | int) else 0.0, slowest)
+    return ColdStart(spawn_ms, walls_ms, float(load_ms) if isinstance(load_ms, float | int) else 0.0, slowest)

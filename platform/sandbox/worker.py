@@ -10,17 +10,20 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cloudserve.core.confine.bounds import Bounds
+from cloudserve.core.models.function import Egress
 from cloudserve.sandbox.abc import ColdStart
 from cloudserve.sandbox.calls import Calls
 from cloudserve.sandbox.ends import WorkerLost, cause_of
 from cloudserve.sandbox.failures import Failure
 from cloudserve.sandbox.flight import Flight
-from cloudserve.sandbox.zygote import Zygote
+from cloudserve.sandbox.guard import Guard
+from cloudserve.sandbox.layout import HOME
 
 _log = logging.getLogger(__name__)
 
@@ -30,47 +33,73 @@ class Worker:
     once, when the process has ended.
     """
 
-    def __init__(self, *, zygote: Zygote, folder: Path, memory_mb: int, bounds: Bounds) -> None:
+    def __init__(self, *, guard: Guard, folder: Path | None, bounds: Bounds) -> None:
         self.folder = folder
-        self.memory_mb = memory_mb
+        """Its own folder on the host, where it has no root of its own."""
         self.pid = 0
+        self.made = time.perf_counter()
+        self.walls_ms = 0.0
         self.concurrency = 1
         self.cold: ColdStart | None = None
         self.listed_free = False
         self.stopping = False
         self.on_room: Callable[[Worker], None] = _nothing
         self.on_gone: Callable[[Worker], None] = _nothing
-        self.calls = Calls(memory_mb=memory_mb, bounds=bounds, kill=self.kill, on_disconnected=self._on_disconnected)
+        self.calls = Calls(bounds=bounds, kill=self.kill, on_disconnected=self._on_disconnected)
         self.calls.on_room = lambda: self.on_room(self)
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self._loop.create_future()
         self.removal: asyncio.Future[None] | None = None
         """Of its folder, where that was not empty when it ended."""
-        self._zygote = zygote
+        self._guard = guard
         self._id = 0
         self._doom: Failure | None = None
 
-    async def start(self, argv: list[str] | None) -> None:
-        """Starts the process; it is blank until `specialise`. Raises `WorkerLost`."""
+    async def start(self, argv: list[str] | None, *, read: Sequence[str], data_bytes: int | None) -> None:
+        """Starts the process, walled off but for what it may `read`; it is blank until `specialise`.
+
+        `data_bytes` is its RLIMIT_DATA, unless it sets that itself. Raises `WorkerLost`.
+        """
         ours, theirs = socket.socketpair()
         output = self.calls.output.open()
-        self.folder.mkdir(mode=0o700)
         try:
+            if self.folder is not None:
+                self.folder.mkdir(mode=0o700)
             try:
                 await self._loop.create_unix_connection(lambda: self.calls, sock=ours)
             except BaseException:
                 ours.close()
                 self._on_ended(-signal.SIGKILL, 0)
                 raise
-            self._id, self.pid = await self._zygote.spawn(
-                sock=theirs.fileno(), output=output, cwd=self.folder, argv=argv, on_ended=self._on_ended
+            spawned = await self._guard.spawn(
+                sock=theirs.fileno(),
+                output=output,
+                cwd=HOME if self.folder is None else str(self.folder),
+                argv=argv,
+                read=read,
+                data_bytes=data_bytes,
+                groups=(),
+                on_ended=self._on_ended,
             )
+            self._id, self.pid, self.walls_ms = spawned.id, spawned.pid, spawned.walls_ms
         except OSError as error:
             self._on_ended(-signal.SIGKILL, 0)
             raise WorkerLost(Failure("crash", f"No worker could be started: {error}.")) from error
         finally:
             theirs.close()
             os.close(output)
+
+    async def admit(self, trees: Mapping[str, Path], egress: Egress) -> None:
+        """Gives it the folders of its function, by their place, and lets it connect as that may.
+
+        Raises `WorkerLost`.
+        """
+        try:
+            await self._guard.admit(self._id, trees=trees, egress=egress)
+        except OSError as error:
+            if not self.stopping:
+                self.kill(Failure("crash", f"The worker could not be given its code: {error}."))
+            await self.calls.ready  # which is why it ended
 
     async def specialise(self, spec: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Has the worker load its code and returns its report. Raises `WorkerLost`."""
@@ -85,10 +114,6 @@ class Worker:
             self.kill(failure)
             raise WorkerLost(failure) from None
 
-    def limit_data(self, size: int) -> None:
-        """Bounds its data segment, in bytes."""
-        self._zygote.limit_data(self._id, size)
-
     def stop(self) -> None:
         """Ends an idle worker."""
         self.kill(Failure("shutdown", "The worker was stopped."))
@@ -99,7 +124,7 @@ class Worker:
         if self._doom is None:
             self._doom = cause
         if not self.ended.done():
-            self._zygote.kill(self._id)
+            self._guard.kill(self._id)
 
     @property
     def busy(self) -> int:
@@ -119,7 +144,7 @@ class Worker:
     def _on_disconnected(self) -> None:
         if self._id:
             self.stopping = True
-            self._zygote.kill(self._id)
+            self._guard.kill(self._id)
 
     def _on_ended(self, status: int, peak_kib: int) -> None:
         if self.ended.done():
@@ -132,20 +157,21 @@ class Worker:
             calls.output.last_words,
             seen_kib=calls.peak_kib,
             most_kib=peak_kib,
-            memory_mb=self.memory_mb,
+            memory_mb=calls.memory_mb,
         )
         for entry in calls.fail_all(cause):
             _log.info("worker %d said outside of a call: %s", self.pid, entry.message)
-        self._remove_folder()
+        if self.folder is not None:
+            self._remove_folder(self.folder)
         if not self.ended.done():
             self.ended.set_result(status)
         self.on_gone(self)
 
-    def _remove_folder(self) -> None:
+    def _remove_folder(self, folder: Path) -> None:
         try:
-            self.folder.rmdir()
+            folder.rmdir()
         except OSError:
-            self.removal = self._loop.run_in_executor(None, lambda: shutil.rmtree(self.folder, ignore_errors=True))
+            self.removal = self._loop.run_in_executor(None, lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def _nothing(_worker: Worker) -> None:

@@ -1,26 +1,15 @@
-"""The host's side of the zygote (`runtimes/python/zygote`): starts workers, ends them, learns how they ended.
+"""The host's side of the zygote (`runtimes/python/zygote`): starts workers, ends them, learns how they ended."""
 
-The zygote runs the real interpreter, isolated (`-I -S`) and with an empty environment. When it dies, so do all its
-workers; `Zygote.on_lost` says so, once.
-"""
-
-import array
 import asyncio
-import contextlib
-import socket
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import orjson
-
-_BOOT: Final = Path(__file__).parent / "runtimes" / "python" / "boot.py"
-_MAX_MESSAGE: Final = 64 * 1024
+from cloudserve.sandbox.channel import Channel
 
 OnEnded = Callable[[int, int], None]
-"""Takes the exit code, or minus the signal."""
+"""Takes the exit code, or minus the signal, and the most memory that it held, in KiB."""
 
 
 def real_interpreter() -> Path:
@@ -29,117 +18,85 @@ def real_interpreter() -> Path:
 
 
 class Zygote:
-    """One zygote process. All methods belong to the event loop that called `start`."""
+    """A zygote process at the other end of a channel, which it opens. All methods belong to one event loop.
 
-    def __init__(self, python: Path, on_lost: Callable[[], None]) -> None:
-        self._python = python
-        self._on_lost = on_lost
+    `on_lost` is called when the process has ended.
+    """
+
+    def __init__(self, on_lost: Callable[[], None]) -> None:
         self._on_ended: dict[int, OnEnded] = {}
         self._on_spawned: dict[int, asyncio.Future[int]] = {}
-        self._ready: asyncio.Future[None] | None = None
-        self._last_id = 0
-        self._control: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.channel = Channel(self._take, on_lost)
 
-    async def start(self) -> None:
-        """Starts the process and waits until it can fork. Raises ConnectionResetError when it ends at once."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = await asyncio.to_thread(
-                subprocess.Popen,
-                [str(self._python), "-I", "-S", "-X", "utf8", str(_BOOT), str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env={},
-                cwd="/",
-                start_new_session=True,
-            )
-        ours.setblocking(False)
-        self._control = ours
-        loop = asyncio.get_running_loop()
-        self._ready = loop.create_future()
-        loop.add_reader(ours.fileno(), self._readable)
+    async def ready(self) -> None:
+        """Waits until it can fork. Raises ConnectionResetError when it ends instead."""
         await self._ready
 
     async def spawn(
-        self, *, sock: int, output: int, cwd: Path, argv: list[str] | None, on_ended: OnEnded
-    ) -> tuple[int, int]:
-        """Starts a worker and returns its id and pid. The two descriptors stay the caller's to close."""
-        self._last_id += 1
-        worker_id = self._last_id
-        self._send({"spawn": worker_id, "cwd": str(cwd), "argv": argv}, sock, output)
+        self,
+        worker_id: int,
+        *,
+        sock: int,
+        output: int,
+        cwd: str,
+        argv: list[str] | None,
+        read: Sequence[str],
+        data_bytes: int | None,
+        groups: Sequence[int],
+        on_ended: OnEnded,
+    ) -> int:
+        """Starts a worker and returns its pid as the zygote sees it. Raises OSError.
+
+        The descriptors stay the caller's to close: the worker's socket, where its output goes, and the cgroup.procs
+        files of the groups that it enters. `read` are the paths that it may read where it has no root of its own,
+        `data_bytes` is its RLIMIT_DATA, for a program that can't set it itself.
+        """
+        self.channel.send(
+            {"spawn": worker_id, "cwd": cwd, "argv": argv, "read": list(read), "data": data_bytes},
+            sock,
+            output,
+            *groups,
+        )
         self._on_ended[worker_id] = on_ended
-        spawned = self._on_spawned[worker_id] = asyncio.get_running_loop().create_future()
-        return worker_id, await spawned
+        spawned: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._on_spawned[worker_id] = spawned
+        return await spawned
 
     def kill(self, worker_id: int) -> None:
         """Ends a worker at once; nothing happens to one that has ended."""
-        if worker_id in self._on_ended and self._control is not None:
-            self._send({"kill": worker_id})
+        if worker_id in self._on_ended and self.channel.is_open:
+            self.channel.send({"kill": worker_id})
 
-    def limit_data(self, worker_id: int, size: int) -> None:
-        """Bounds the data segment of a worker, in bytes."""
-        self._send({"limit": worker_id, "data": size})
-
-    async def close(self) -> None:
-        """Ends the process, and with it every worker."""
-        self._disconnect()
-        if self._process is not None:
-            await asyncio.to_thread(self._process.wait)
-            self._process = None
-        self._forget_workers()
-
-    def _send(self, message: dict[str, Any], *descriptors: int) -> None:
-        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
-        if self._control is None:
-            raise ConnectionResetError("the zygote has ended")
-        # A full socket raises BlockingIOError; its buffer holds hundreds of messages, and the zygote only forks.
-        self._control.sendmsg([orjson.dumps(message)], ancillary)
-
-    def _readable(self) -> None:
-        while self._control is not None:
-            try:
-                data = self._control.recv(_MAX_MESSAGE)
-            except BlockingIOError:
-                return
-            except OSError:
-                data = b""
-            if not data:
-                self._lost()
-                return
-            self._take(orjson.loads(data))
-
-    def _take(self, message: dict[str, int]) -> None:
-        if "ready" in message:
-            if self._ready is not None and not self._ready.done():
-                self._ready.set_result(None)
-        elif "spawned" in message:
-            future = self._on_spawned.pop(message["spawned"])
-            if not future.done():
-                future.set_result(message["pid"])
-        else:
-            self._on_ended.pop(message["ended"])(message["status"], message["peak"])
-
-    def _lost(self) -> None:
-        self._disconnect()
-        if self._ready is not None and not self._ready.done():
-            self._ready.set_exception(ConnectionResetError("the zygote has ended"))
-        self._forget_workers()
-        self._on_lost()
-
-    def _forget_workers(self) -> None:
-        """Tells everybody that waits for a worker's start or end that all have ended."""
+    def forget_workers(self) -> None:
+        """Tells everybody that waits for a worker's start or end that all have ended with their zygote."""
+        if not self._ready.done():
+            self._ready.set_exception(_ended())
+            self._ready.exception()  # also where nobody waits for it
         for spawned in self._on_spawned.values():
             if not spawned.done():
-                spawned.set_exception(ConnectionResetError("the zygote has ended"))
+                spawned.set_exception(_ended())
         self._on_spawned.clear()
         ended, self._on_ended = self._on_ended, {}
         for callback in ended.values():
             callback(-9, 0)
 
-    def _disconnect(self) -> None:
-        if self._control is not None:
-            asyncio.get_running_loop().remove_reader(self._control.fileno())
-            with contextlib.suppress(OSError):
-                self._control.close()
-            self._control = None
+    def _take(self, message: dict[str, Any]) -> None:
+        if "ready" in message:
+            if not self._ready.done():
+                self._ready.set_result(None)
+        elif "spawned" in message:
+            future = self._on_spawned.pop(message["spawned"])
+            if not future.done():
+                future.set_result(message["pid"])
+        elif "unborn" in message:
+            del self._on_ended[message["unborn"]]
+            future = self._on_spawned.pop(message["unborn"])
+            if not future.done():
+                future.set_exception(OSError(message["error"]))
+        else:
+            self._on_ended.pop(message["ended"])(message["status"], message["peak"])
+
+
+def _ended() -> ConnectionResetError:
+    return ConnectionResetError("the zygote has ended")

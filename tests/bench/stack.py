@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvloop
 
+from cloudserve.core.confine.tiers import detect
 from cloudserve.gateway.http import HttpProtocol
 from cloudserve.sandbox.pool import LocalSandbox
 from tests.bench.plain import serve
@@ -26,7 +27,12 @@ async def count(platform: Platform, owner_id: str) -> None:
 async def main(folder: Path) -> None:
     """Runs until the process is ended."""
     sandbox = LocalSandbox(
-        work_dir=folder / "work", max_workers=64, idle_seconds=300, queue_seconds=10, max_response_bytes=100 << 20
+        work_dir=folder / "work",
+        max_workers=64,
+        idle_seconds=300,
+        queue_seconds=10,
+        max_response_bytes=100 << 20,
+        protection=detect(),
     )
     async with running(folder, sandbox, rate_per_second=1_000_000, rate_burst=1_000_000) as platform:
         owner = await platform.owner("alice")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from cloudserve.core.confine.tiers import detect
 from cloudserve.sandbox.pool import LocalSandbox
 from tests.unit.gateway.support import Platform, running
 
@@ -125,7 +126,12 @@ def test_a_warm_call_keeps_its_share_of_plain_uvicorn(tmp_path: Path, capsys: py
 async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
     """A gateway with real workers."""
     sandbox = LocalSandbox(
-        work_dir=tmp_path / "work", max_workers=16, idle_seconds=60, queue_seconds=10, max_response_bytes=1 << 20
+        work_dir=tmp_path / "work",
+        max_workers=16,
+        idle_seconds=60,
+        queue_seconds=10,
+        max_response_bytes=1 << 20,
+        protection=detect(),
     )
     async with running(tmp_path, sandbox) as one:
         yield one

@@ -1,6 +1,7 @@
 """What the suite over the sandbox's contract makes its functions and calls with."""
 
 import asyncio
+import functools
 import itertools
 import os
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cloudserve.core.confine.tiers import Protection, detect
 from cloudserve.core.models.function import Egress, Limits, Runtime
 from cloudserve.sandbox.abc import Answer, Call, Deployment, Sandbox
 from cloudserve.sandbox.pool import LocalSandbox
@@ -135,6 +137,11 @@ def children() -> list[int]:
     return sorted(found[1:])
 
 
+def children_of(pid: int) -> list[int]:
+    """Returns the processes that a process has started and that have not ended."""
+    return [int(stat[0]) for stat in _stats() if int(stat[1]) == pid and stat[2] != "Z"]
+
+
 def processes(command: str) -> list[int]:
     """Returns the processes whose command line, with NULs, begins so."""
     found = []
@@ -166,6 +173,12 @@ def _stats() -> list[tuple[str, str, str]]:
     return stats
 
 
+@functools.cache
+def protection() -> Protection:
+    """Returns what this host gives, which does not change while tests run."""
+    return detect()
+
+
 def make_sandbox(root: Path, *, max_workers: int = 16, idle_seconds: float = 60, queue_seconds: float = 5) -> Sandbox:
     """Returns a sandbox of this host."""
     return LocalSandbox(
@@ -174,6 +187,7 @@ def make_sandbox(root: Path, *, max_workers: int = 16, idle_seconds: float = 60,
         idle_seconds=idle_seconds,
         queue_seconds=queue_seconds,
         max_response_bytes=64 * MEBIBYTE,
+        protection=protection(),
     )
 
 

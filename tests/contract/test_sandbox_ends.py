@@ -18,6 +18,7 @@ from tests.contract.sandboxes import (
     SPIN,
     Functions,
     children,
+    children_of,
     descriptors,
     is_zombie,
     processes,
@@ -143,13 +144,17 @@ async def test_a_worker_that_speaks_the_protocol_itself_harms_its_own_call_alone
     await until(lambda: functions.sandbox.stats().busy == 0)
 
 
-async def test_a_zygote_that_dies_is_replaced(functions: Functions, runtime: Runtime) -> None:
-    """Calls under way fail as crashed when the zygote is killed; the next ones find a new one."""
+@pytest.mark.parametrize("which", [0, -1], ids=["the first", "the last"])
+async def test_a_process_behind_the_sandbox_that_dies_is_replaced(
+    functions: Functions, runtime: Runtime, which: int
+) -> None:
+    """Calls under way fail as crashed when the zygote or its warden is killed; the next ones find new ones."""
     deployment = functions.deploy(runtime, SLOW[runtime])
     await functions.call(deployment, path="/quick")
     under_way = asyncio.create_task(functions.call(deployment))
     await asyncio.sleep(0.05)
-    os.kill(functions.sandbox._launcher._zygote._process.pid, signal.SIGKILL)  # type: ignore[attr-defined] # inside
+    started = functions.sandbox._launcher._guard._process.pid  # type: ignore[attr-defined] # inside
+    os.kill([started, *children_of(started)][which], signal.SIGKILL)
     with pytest.raises(InvocationFailed) as caught:
         await under_way
     assert caught.value.reason == "crash"

@@ -14,8 +14,10 @@ from tests.contract.sandboxes import ECHO, SLOW, Functions, read, running, until
 async def test_calls_at_once_get_workers_of_their_own(functions: Functions, runtime: Runtime) -> None:
     """A burst on a cold function starts as many workers as its calls need, each counted once."""
     code = {
-        "python": "import os, time\ndef handler(context):\n    time.sleep(1.5)\n    return str(os.getpid())\n",
-        "node": "module.exports = () => new Promise((done) => setTimeout(() => done(String(process.pid)), 1500));",
+        "python": "import time, uuid\nOWN = str(uuid.uuid4())\n"
+        "def handler(context):\n    time.sleep(1.5)\n    return OWN\n",
+        "node": "const own = require('crypto').randomUUID();\n"
+        "module.exports = () => new Promise((done) => setTimeout(() => done(own), 1500));",
     }
     deployment = functions.deploy(runtime, code[runtime], concurrency=2)
     answers = await asyncio.gather(*(functions.call(deployment) for _ in range(8)))

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from cloudserve.core.confine.tiers import detect
 from cloudserve.sandbox.pool import LocalSandbox
 from tests.unit.gateway.support import Platform, running
 
@@ -23,6 +24,7 @@ async def real(tmp_path: Path) -> AsyncIterator[Platform]:
         idle_seconds=60,
         queue_seconds=2,
         max_response_bytes=16 * MEBIBYTE,
+        protection=detect(),
     )
     async with running(tmp_path, sandbox, max_body_mb=1) as platform:
         yield platform

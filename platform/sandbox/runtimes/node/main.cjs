@@ -12,10 +12,12 @@ const { Logs } = require('./logs.cjs');
 const { FrameReader, HELLO, READY, REFUSED, SPECIALISE, emptyFrame, textFrame } = require('./protocol.cjs');
 const { findHandler } = require('./shapes/index.cjs');
 const { Server } = require('./server.cjs');
+const system = require('./system.cjs');
 
 const WORKER_FD = 3;
 
 function main() {
+  system.install();
   const socket = new net.Socket({ fd: WORKER_FD, readable: true, writable: true });
   let server = null;
   const reader = new FrameReader((type, callId, payload) => {

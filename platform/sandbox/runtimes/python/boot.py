@@ -1,4 +1,4 @@
-"""Starts the zygote: `python -I -S boot.py CONTROL_FD`.
+"""Starts the processes behind a sandbox: `python -I -S boot.py SETTINGS`, with `settings.Settings` as JSON.
 
 The platform is no installed package for this interpreter (`-I -S`), so its import name is made here, by hand, and its
 search path is taken away again once everything is loaded: user code finds nothing of the platform.
@@ -13,12 +13,25 @@ def main() -> None:
     root = types.ModuleType("cloudserve")
     root.__path__ = [str(Path(__file__).parents[3])]
     sys.modules["cloudserve"] = root
-    from cloudserve.sandbox.runtimes.python import zygote  # noqa: PLC0415 - the line above makes it importable
+    from cloudserve.sandbox.runtimes.python.settings import Settings  # noqa: PLC0415 - the line above makes it importable
 
+    settings = Settings.from_json(sys.argv[1])
+    registrations = None
+    if settings.tier != "none":
+        from cloudserve.sandbox.warden import fork  # noqa: PLC0415 - of Linux
+
+        registrations = fork.divide(settings, forget_the_platform)  # returns in the child alone, the zygote to be
+    from cloudserve.sandbox.runtimes.python import zygote  # noqa: PLC0415 - what a zygote loads is no warden's
+
+    forget_the_platform()
+    zygote.main(settings, registrations)
+
+
+def forget_the_platform() -> None:
+    """Takes away where the platform's modules can be found; those that are loaded stay."""
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "cloudserve" and hasattr(module, "__path__"):
             module.__path__ = []
-    zygote.main(int(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,42 @@
+"""What the processes behind a sandbox are told at their start, on the command line: nothing of it is secret."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Self
+
+from cloudserve.core.confine.bounds import Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to wall workers off, and the descriptors that connect to the host.
+
+    Args:
+        tier: A, B, C, or none.
+        control: the zygote's socket.
+        warden: the warden's socket; -1 at tier none, which has no warden.
+        bounds: what a worker may use.
+        node: the Node.js program, if there is one.
+        node_runtime: the folder with Node's side of a worker.
+        certificates: files and folders with certificates that the host trusts besides the system's own.
+    """
+
+    tier: str
+    control: int
+    warden: int
+    bounds: Bounds
+    node: str | None
+    node_runtime: str
+    certificates: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """Returns it as text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Reads it from that text."""
+        fields = json.loads(text)
+        fields["bounds"] = Bounds(**fields["bounds"])
+        fields["certificates"] = tuple(fields["certificates"])
+        return cls(**fields)

@@ -1,0 +1,146 @@
+"""The warden's loop: one thread that waits for the host, for workers that register, and for what workers ask.
+
+Messages, JSON over SOCK_SEQPACKET:
+
+    host   -> {"admit": id, "trees": [[folder, place], ...], "egress": {"mode": ..., "allow": [...]}}
+    worker -> {"register": id, "walls": ms}       with two descriptors: a pidfd of itself, its seccomp listener
+    warden -> {"registered": id, "pid": pid, "walls": ms}
+    warden -> {"admitted": id}                    its trees are mounted and its egress rules hold
+    warden -> {"failed": id, "error": text}       an admission that came to nothing
+
+A worker that was not admitted reaches nothing. A worker's end is seen on its pidfd, and all that was kept for it goes.
+"""
+
+import array
+import contextlib
+import json
+import os
+import select
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cloudserve.sandbox.runtimes.python.settings import Settings
+from cloudserve.sandbox.warden.mounts import Mounter
+
+_MAX_MESSAGE: Final = 256 * 1024
+_DESCRIPTORS: Final = 2
+_MOST_UNSENT: Final = 10_000
+
+
+@dataclass(slots=True)
+class _Worker:
+    pidfd: int
+    admitted: bool = False
+
+
+class Warden:
+    """Runs until the host closes its socket, or the zygote ends."""
+
+    def __init__(self, settings: Settings, *, registrations: socket.socket, zygote: int) -> None:
+        self._host = socket.socket(fileno=settings.warden)
+        self._host.setblocking(False)
+        self._registrations = registrations
+        self._registrations.setblocking(False)
+        self._mounter = Mounter() if settings.tier in ("A", "B") else None
+        self._workers: dict[int, _Worker] = {}
+        self._unsent: deque[bytes] = deque()
+        self._poll = select.epoll()
+        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._watch(self._host.fileno(), self._on_host)
+        self._watch(registrations.fileno(), self._on_registration)
+        self._watch(zygote, lambda _events: os._exit(0))
+
+    def run(self) -> None:
+        """Serves; never returns."""
+        while True:
+            for descriptor, events in self._poll.poll():
+                handler = self._handlers.get(descriptor)
+                if handler is not None:  # else closed by one that came before
+                    handler(events)
+
+    def _watch(self, descriptor: int, handler: Callable[[int], None]) -> None:
+        self._handlers[descriptor] = handler
+        self._poll.register(descriptor, select.EPOLLIN)
+
+    def _unwatch(self, descriptor: int) -> None:
+        del self._handlers[descriptor]
+        self._poll.unregister(descriptor)
+
+    # -- the host ------------------------------------------------------------------------------------------------
+
+    def _on_host(self, events: int) -> None:
+        if events & select.EPOLLOUT:
+            self._send_unsent()
+        if events & ~select.EPOLLOUT:
+            with contextlib.suppress(BlockingIOError):
+                data = self._host.recv(_MAX_MESSAGE)
+                if not data:
+                    os._exit(0)
+                self._admit(json.loads(data))
+
+    def _admit(self, message: dict[str, Any]) -> None:
+        worker_id = message["admit"]
+        try:
+            worker = self._workers.get(worker_id)
+            if worker is None or worker.admitted:
+                raise ProcessLookupError(f"worker {worker_id} is not there to be admitted")
+            if self._mounter is not None:
+                self._mounter.mount(worker.pidfd, [(source, place) for source, place in message["trees"]])
+            worker.admitted = True
+        except (OSError, ValueError) as error:
+            self._tell({"failed": worker_id, "error": str(error)})
+        else:
+            self._tell({"admitted": worker_id})
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        self._unsent.append(json.dumps(message).encode())
+        if len(self._unsent) > _MOST_UNSENT:  # a host that reads nothing any more
+            os._exit(1)
+        self._send_unsent()
+
+    def _send_unsent(self) -> None:
+        try:
+            while self._unsent:
+                self._host.send(self._unsent[0])
+                self._unsent.popleft()
+        except BlockingIOError:
+            self._poll.modify(self._host.fileno(), select.EPOLLIN | select.EPOLLOUT)
+        except OSError:
+            os._exit(0)
+        else:
+            self._poll.modify(self._host.fileno(), select.EPOLLIN)
+
+    # -- workers -------------------------------------------------------------------------------------------------
+
+    def _on_registration(self, _events: int) -> None:
+        room = socket.CMSG_SPACE(_DESCRIPTORS * array.array("i").itemsize)
+        data, ancillary, _, _ = self._registrations.recvmsg(_MAX_MESSAGE, room, socket.MSG_CMSG_CLOEXEC)
+        if not data:  # the zygote and all workers have ended
+            os._exit(0)
+        descriptors = array.array("i")
+        for _, _, content in ancillary:
+            descriptors.frombytes(content)
+        pidfd, listener = descriptors
+        message = json.loads(data)
+        worker_id = message["register"]
+        os.close(listener)  # nobody supervises connections yet: every one fails
+        self._workers[worker_id] = _Worker(pidfd)
+        self._watch(pidfd, lambda _events: self._on_ended(worker_id))
+        self._tell({"registered": worker_id, "pid": _pid_of(pidfd), "walls": message["walls"]})
+
+    def _on_ended(self, worker_id: int) -> None:
+        worker = self._workers.pop(worker_id)
+        self._unwatch(worker.pidfd)
+        os.close(worker.pidfd)
+
+
+def _pid_of(pidfd: int) -> int:
+    """Returns the pid in the warden's own pid namespace, which is the host's; -1 when the process has ended."""
+    for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text("ascii").splitlines():
+        if line.startswith("Pid:"):
+            return int(line.split()[1])
+    return -1
