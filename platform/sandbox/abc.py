@@ -1,8 +1,8 @@
 """The sandbox's contract: hand it a call, get the answer streamed back and, at its end, what became of the call.
 
 Lifecycle
-- `start` once, before anything else; `close` once, after the last call or while calls are under way. Nothing works
-  after `close`; it leaves no process, mount, control group, descriptor or temporary folder.
+- `start` once, before anything else; `close` at last, also while calls are under way and once more. It leaves no
+  process, mount, control group, descriptor or temporary folder.
 - All methods are called from one event loop. Between `start` and `close` all of them may be called at any time, from
   any number of tasks at once, also while a version is retired or the sandbox closes. `stats` never waits.
 

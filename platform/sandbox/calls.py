@@ -91,6 +91,20 @@ class Calls(asyncio.Protocol):
         """The calls in the worker, those included that nobody waits for any more."""
         return len(self._flights) + len(self._given_up)
 
+    @property
+    def begun(self) -> int:
+        """How many calls it was ever handed; the number of the newest."""
+        return self._last_call
+
+    @property
+    def oldest(self) -> int:
+        """The number of the call that is in the worker for the longest time, 0 without any."""
+        return next(iter(self._flights), 0) or next(iter(self._given_up), 0)
+
+    def note(self, entry: LogEntry) -> None:
+        """Adds a line to the log of the next call."""
+        self._loose.append(entry)
+
     def specialise(self, spec: dict[str, Any]) -> None:
         """Tells the worker what to load; `ready` then gets its report, or `WorkerLost`."""
         self._write(frame(SPECIALISE, 0, orjson.dumps(spec)))

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from cloudserve.sandbox.abc import Deployment
+from cloudserve.sandbox.abc import Deployment, LogEntry
 from cloudserve.sandbox.ends import WorkerLost
 from cloudserve.sandbox.failures import Failure
 from cloudserve.sandbox.flight import Flight
@@ -41,6 +41,7 @@ class Group:
         self.keep = 0
         self.retired = False
         self.waiting: deque[Flight] = deque()
+        self._notes: list[LogEntry] = []
         self._free: list[Worker] = []
         self._grow = grow
         self._on_idle = on_idle
@@ -110,11 +111,17 @@ class Group:
         self._failures = 0
         self._failure = None
         worker.on_room = self.room
+        while self._notes:
+            worker.calls.note(self._notes.pop())
         self.workers.add(worker)
         first, self._first = self._first, None
         if first is not None and not first.done():
             first.set_result(None)
         self.room(worker)
+
+    def note(self, entry: LogEntry) -> None:
+        """Adds a line to the log of the first call of the next worker."""
+        self._notes = [entry]
 
     def left(self, worker: Worker) -> None:
         """Forgets a worker that has ended."""

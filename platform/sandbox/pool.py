@@ -1,6 +1,7 @@
 """The sandbox in this process: workers of every version under one cap, on this host."""
 
 import asyncio
+import logging
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -8,14 +9,13 @@ from typing import Any, Final
 from cloudserve.core.confine.bounds import Bounds
 from cloudserve.core.confine.tiers import Protection
 from cloudserve.sandbox import evict
-from cloudserve.sandbox.abc import Answer, Call, ColdStart, Deployment, Outcome, Sandbox, SandboxStats
+from cloudserve.sandbox.abc import Answer, Call, ColdStart, Deployment, LogEntry, Outcome, Sandbox, SandboxStats
 from cloudserve.sandbox.ends import WorkerLost
 from cloudserve.sandbox.failures import Failure, error_of
 from cloudserve.sandbox.flight import Flight
 from cloudserve.sandbox.group import Group
 from cloudserve.sandbox.launch import Launcher
-from cloudserve.sandbox.limits import out_of_memory
-from cloudserve.sandbox.memory import resident_kib
+from cloudserve.sandbox.watch.watch import Duties, Watch
 from cloudserve.sandbox.worker import Worker
 
 LOAD_SECONDS: Final = 30.0
@@ -23,8 +23,8 @@ LOAD_SECONDS: Final = 30.0
 
 USUAL_BOUNDS: Final = Bounds()
 _SLOWEST_IMPORTS: Final = 5
-_TICK_SECONDS: Final = 0.1
-_TICKS_BETWEEN_SWEEPS: Final = 10
+
+_log = logging.getLogger(__name__)
 
 _CLOSING: Final = Failure("shutdown", "The sandbox is closing.", retry_after=1)
 
@@ -61,6 +61,9 @@ class LocalSandbox(Sandbox):
         self._idle_seconds = idle_seconds
         self._queue_seconds = queue_seconds
         self._max_response_bytes = max_response_bytes
+        self._bounds = bounds
+        self._tier = protection.tier
+        self._watch: Watch
         self._launcher = Launcher(
             folder=work_dir / "workers", python=python, node=node, protection=protection, bounds=bounds
         )
@@ -72,13 +75,17 @@ class LocalSandbox(Sandbox):
         self._starting = 0
         self._starts = 0
         self._kills = 0
-        self._ticks = 0
-        self._tick: asyncio.TimerHandle | None = None
         self._closing = False
         self._loop: asyncio.AbstractEventLoop
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._watch = Watch(
+            self._bounds,
+            Duties(processes=self._tier not in ("A", "B"), folders=self._tier not in ("A", "B")),
+            on_sweep=self._end_idle,
+            on_overdrawn=self._note,
+        )
         await self._launcher.start()
 
     async def invoke(self, deployment: Deployment, call: Call) -> Answer:
@@ -130,9 +137,8 @@ class LocalSandbox(Sandbox):
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for worker in self._members:
             worker.kill(_CLOSING)
-        if self._tick is not None:
-            self._tick.cancel()
         await self._launcher.close()
+        self._watch.close()
 
     def stats(self) -> SandboxStats:
         return SandboxStats(
@@ -140,7 +146,7 @@ class LocalSandbox(Sandbox):
             busy=sum(1 for worker in self._members if worker.busy),
             waiting=sum(len(group.waiting) for group in self._all_groups),
             starts=self._starts,
-            kills=self._kills,
+            kills=self._kills + self._watch.kills,
         )
 
     def _group_of(self, deployment: Deployment) -> Group:
@@ -216,6 +222,7 @@ class LocalSandbox(Sandbox):
             spawned = time.perf_counter()
             specification = await self._launcher.admit(deployment, worker)
             admitted = time.perf_counter()
+            self._watch.add(worker)
             report = await worker.specialise(specification, LOAD_SECONDS)
         except WorkerLost as lost:
             group.starting -= 1
@@ -243,8 +250,6 @@ class LocalSandbox(Sandbox):
         group.joined(worker)
         if worker.ended.done():
             self._gone(group, worker)
-        if self._tick is None:
-            self._tick = self._loop.call_later(_TICK_SECONDS, self._housekeep)
 
     def _gone(self, group: Group, worker: Worker) -> None:
         self._members.discard(worker)
@@ -255,26 +260,16 @@ class LocalSandbox(Sandbox):
 
     # -- housekeeping --------------------------------------------------------------------------------------------
 
-    def _housekeep(self) -> None:
-        """Looks at the memory of busy workers every tick, and at all of them and at idle ones now and then."""
-        self._tick = None
-        self._ticks += 1
-        sweep = self._ticks % _TICKS_BETWEEN_SWEEPS == 0
-        for worker in list(self._members):
-            if worker.busy or sweep:
-                self._check_memory(worker)
-        if sweep or self._idle_seconds < 1:
-            for worker in list(evict.idle_too_long(self._all_groups, time.monotonic(), self._idle_seconds)):
-                self._stop(worker)
-        if self._members and not self._closing:
-            self._tick = self._loop.call_later(_TICK_SECONDS, self._housekeep)
+    def _end_idle(self) -> None:
+        for worker in list(evict.idle_too_long(self._all_groups, time.monotonic(), self._idle_seconds)):
+            self._stop(worker)
 
-    def _check_memory(self, worker: Worker) -> None:
-        kib = resident_kib(worker.pid)
-        worker.calls.peak_kib = max(worker.calls.peak_kib, kib)
-        if kib > worker.calls.memory_mb * 1024:
-            self._kills += 1
-            worker.kill(out_of_memory(kib, worker.calls.memory_mb))
+    def _note(self, worker: Worker, failure: Failure) -> None:
+        """Tells in the log why a worker was ended that had no call."""
+        _log.info("worker %d: %s", worker.pid, failure.message)
+        for group in self._all_groups:
+            if worker in group.workers:
+                group.note(LogEntry(time.time(), "warn", failure.message))
 
 
 def _cold_start(*, spawn_ms: float, walls_ms: float, report: dict[str, Any]) -> ColdStart:

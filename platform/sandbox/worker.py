@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudserve.core.confine.bounds import Bounds
+from cloudserve.core.confine.cgroups import Group
 from cloudserve.core.models.function import Egress
 from cloudserve.sandbox.abc import ColdStart
 from cloudserve.sandbox.calls import Calls
@@ -24,6 +25,7 @@ from cloudserve.sandbox.failures import Failure
 from cloudserve.sandbox.flight import Flight
 from cloudserve.sandbox.guard import Guard
 from cloudserve.sandbox.layout import HOME
+from cloudserve.sandbox.limits import out_of_memory
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +51,8 @@ class Worker:
         self.calls.on_room = lambda: self.on_room(self)
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self._loop.create_future()
+        self.group: Group | None = None
+        """Its control group, where there are any."""
         self.removal: asyncio.Future[None] | None = None
         """Of its folder, where that was not empty when it ended."""
         self._guard = guard
@@ -131,6 +135,17 @@ class Worker:
         """The calls in it, those included that nobody waits for any more."""
         return self.calls.count
 
+    @property
+    def loaded(self) -> bool:
+        """Whether its user code is loaded."""
+        return self.calls.ready.done()
+
+    def out_of_memory(self) -> Failure | None:
+        """Returns the failure of a worker of which the kernel has ended a process for want of memory."""
+        if self.group is None or not self.group.oom_kills():
+            return None
+        return out_of_memory(max(self.group.peak_bytes() // 1024, self.calls.peak_kib), self.calls.memory_mb)
+
     def has_room(self) -> bool:
         """Whether it can take another call."""
         return not self.stopping and self.calls.count < self.concurrency
@@ -152,12 +167,16 @@ class Worker:
         self.stopping = True
         calls = self.calls
         calls.output.close()
-        cause = self._doom or cause_of(
-            status,
-            calls.output.last_words,
-            seen_kib=calls.peak_kib,
-            most_kib=peak_kib,
-            memory_mb=calls.memory_mb,
+        cause = (
+            self._doom
+            or self.out_of_memory()
+            or cause_of(
+                status,
+                calls.output.last_words,
+                seen_kib=calls.peak_kib,
+                most_kib=peak_kib,
+                memory_mb=calls.memory_mb,
+            )
         )
         for entry in calls.fail_all(cause):
             _log.info("worker %d said outside of a call: %s", self.pid, entry.message)

@@ -42,7 +42,10 @@ class Births:
                 self._unseen.append(pid)  # a number is taken a moment before its process can be seen
 
     def close(self) -> None:
-        os.close(self._file)
+        """Closes what it reads."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
     def _newest(self) -> int:
         return int(os.pread(self._file, 128, 0).split()[-1])
