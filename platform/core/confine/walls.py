@@ -6,6 +6,7 @@ the user before capabilities go, landlock and seccomp last, because they would f
 
 import os
 import resource
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -68,7 +69,7 @@ def enter_root(root: Root) -> None:
     stage = Path(_STAGE)
     for bind, tree in trees:
         place = _below(stage, bind.place)
-        if os.path.isdir(bind.source):  # noqa: PTH112 - a path of text
+        if stat.S_ISDIR(os.fstat(tree).st_mode):  # its source may be out of sight by now, below the stage
             place.mkdir(parents=True, exist_ok=True)
         else:
             place.parent.mkdir(parents=True, exist_ok=True)
