@@ -98,6 +98,8 @@ _PRCTLS: Final = (
 
 _SET_MODE_FILTER: Final = 1
 _NEW_LISTENER: Final = 1 << 3
+_WAIT_KILLABLE: Final = 1 << 5
+"""Linux 5.19: no signal takes a call back that the supervisor has taken up, and perhaps carried out."""
 
 _allowed: Final = answer(_ALLOW)
 _notified: Final = answer(_NOTIFY)
@@ -135,8 +137,15 @@ def install(bpf: bytes, *, listener: bool = False) -> int | None:
     no_new_privileges()
     instructions = ctypes.create_string_buffer(bpf, len(bpf))
     program = struct.pack("@HP", len(bpf) // 8, ctypes.addressof(instructions))  # struct sock_fprog
-    found = syscall("seccomp", _SET_MODE_FILTER, _NEW_LISTENER if listener else 0, program)
-    return found if listener else None
+    if not listener:
+        syscall("seccomp", _SET_MODE_FILTER, 0, program)
+        return None
+    try:
+        return syscall("seccomp", _SET_MODE_FILTER, _NEW_LISTENER | _WAIT_KILLABLE, program)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return syscall("seccomp", _SET_MODE_FILTER, _NEW_LISTENER, program)
 
 
 def _rules(supervised: Collection[Supervised]) -> dict[str, Code]:

@@ -1,7 +1,7 @@
 """Decides about connections; pure, so that every decision can be tried without a network.
 
-In order: what the platform's operator permits is no longer special; addresses that are not public, and the host's own,
-are refused; then the function's own egress decides: `none`, `public`, or a list of hosts, addresses and networks.
+In order: mode `none` refuses everything; addresses that are not public, and the host's own, are refused unless the
+platform's operator permits them; then the function's list decides, if it has one: hosts, addresses and networks.
 """
 
 import ipaddress
@@ -96,12 +96,12 @@ def decide(
     """
     address = canonical(address)
     shown = endpoint(address, port)
+    if rules.mode == "none":
+        return Decision(False, "the function's egress is `none`", f"`--egress public`, or `--egress {shown}`")
     if not any(target.covers(address, port) for target in permitted):
         rule = special(address) or ("the host's own address" if is_own else None)
         if rule is not None:
             return Decision(False, rule, f"the platform's setting `egress_allow` with {shown}")
-    if rules.mode == "none":
-        return Decision(False, "the function's egress is `none`", f"`--egress public`, or `--egress {shown}`")
     if rules.mode == "list" and not is_answered and not any(target.covers(address, port) for target in rules.targets):
         return Decision(False, "not on the function's list", f"`--egress {shown}`, or its host name, added to the list")
     return ALLOWED
