@@ -17,6 +17,7 @@ from pulumi.runtime.config import CONFIG, is_config_secret
 NAMESPACE: Final = "cloudserve"
 TARGETS: Final = ("local",)
 SIGNUPS: Final = ("open", "invite", "closed")
+TIERS: Final = ("A", "B", "C")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -55,6 +56,8 @@ class Settings:
     rate_per_second: int
     rate_burst: int
     retention_days: int
+    minimum_tier: str
+    unsafe_without_walls: bool
     log_level: str
 
     @classmethod
@@ -98,6 +101,8 @@ class Settings:
             rate_per_second=given.number("ratePerSecond", 0, 0, 1_000_000),
             rate_burst=given.number("rateBurst", 100, 1, 1_000_000),
             retention_days=given.number("retentionDays", 30, 1, 3650),
+            minimum_tier=given.choice("minimumTier", "C", TIERS),
+            unsafe_without_walls=given.flag("unsafeWithoutWalls", False),
             log_level=given.choice("logLevel", "info", LOG_LEVELS),
         )
 

@@ -61,5 +61,7 @@ def platform_settings(settings: Settings) -> dict[str, Any]:
         "rate_per_second": settings.rate_per_second,
         "rate_burst": settings.rate_burst,
         "retention_days": settings.retention_days,
+        "minimum_tier": settings.minimum_tier,
+        "unsafe_without_walls": settings.unsafe_without_walls,
         "log_level": settings.log_level,
     }

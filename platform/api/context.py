@@ -17,6 +17,7 @@ from cloudserve.core.auth.invitations import Invitations
 from cloudserve.core.auth.passwords import Passwords
 from cloudserve.core.auth.sealing import Sealer
 from cloudserve.core.config import Settings
+from cloudserve.core.confine.tiers import Protection
 from cloudserve.core.mail import Mailer
 from cloudserve.core.objects.abc import Objects
 from cloudserve.core.store.abc import Store
@@ -41,6 +42,7 @@ class Context:
     attempts: Attempts
     background: Background
     sandbox_status: Callable[[], dict[str, Any]]
+    protection: Protection
 
 
 def _context_of(request: Request) -> Context:

@@ -72,6 +72,20 @@ async def _authenticate(
     return Principal(await _active_owner(context, session.owner_id), session=session)
 
 
+async def is_administrator(request: Request, context: Ctx) -> bool:
+    """Tells, on a route that answers everybody, whether one of the platform's administrators asks.
+
+    Credentials that open nothing are no error there.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    bearer = HTTPAuthorizationCredentials(scheme=scheme, credentials=token) if scheme.lower() == "bearer" else None
+    try:
+        principal = await _authenticate(request, context, bearer, request.headers.get("api-key"), None)
+    except Problem:
+        return False
+    return principal.owner.is_admin and principal.has("admin")
+
+
 class Requires:
     """A dependency that lets in who has a scope, and yields the `Principal`."""
 
@@ -126,6 +140,8 @@ async def _machine(
 
 
 Machine = Depends(_machine)
+
+OfAdministrator = Annotated[bool, Depends(is_administrator)]
 
 FunctionId = Annotated[str, Path(alias="functionId", description="The function's id.")]
 KeyId = Annotated[str, Path(alias="keyId", description="The key's id.")]

@@ -18,6 +18,7 @@ from cloudserve.core.auth.invitations import Invitations
 from cloudserve.core.auth.passwords import Passwords
 from cloudserve.core.auth.sealing import Sealer
 from cloudserve.core.config import Settings
+from cloudserve.core.confine.tiers import Protection
 from cloudserve.core.mail import Mailer
 from cloudserve.core.objects.abc import Objects
 from cloudserve.core.retention import Retention
@@ -40,6 +41,7 @@ class ApiService:
         mailer: Mailer,
         credentials: Credentials,
         sandbox_status: Callable[[], dict[str, Any]],
+        protection: Protection,
         passwords: Passwords | None = None,
         google: GoogleVerifier | None = None,
         on_live: OnLive | None = None,
@@ -63,6 +65,7 @@ class ApiService:
             attempts=Attempts(),
             background=Background(),
             sandbox_status=sandbox_status,
+            protection=protection,
         )
         self.app = build_app(self.context)
         self._retention = Retention(store, objects, keep=timedelta(days=settings.retention_days))

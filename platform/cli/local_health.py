@@ -36,8 +36,10 @@ def health(outputs: dict[str, Any]) -> dict[str, Any]:
     platform = _get(outputs["url"] + "/healthz")
     if platform is not None and platform.get("instance") == record.get("instance"):
         known["state"] = "healthy"
-        told = _get(outputs["url"] + "/api/platform") or {}
-        known |= {name: told[name] for name in ("version", "sandbox") if name in told}
+        # With the key, for the layers of the walls are told to administrators alone. The instance was its own.
+        key = "" if outputs["adminApiKeyStale"] else outputs["adminApiKey"]
+        told = _get(outputs["url"] + "/api/platform", key) or {}
+        known |= {name: told[name] for name in ("version", "walls", "sandbox") if name in told}
     return known
 
 
@@ -48,9 +50,10 @@ def _uptime(pid: int | None) -> int | None:
         return None
 
 
-def _get(url: str) -> dict[str, Any] | None:
+def _get(url: str, key: str = "") -> dict[str, Any] | None:
+    headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
-        answer = httpx2.get(url, timeout=5, trust_env=False)
+        answer = httpx2.get(url, headers=headers, timeout=5, trust_env=False)
         answer.raise_for_status()
         told = answer.json()
     except (httpx2.HTTPError, ValueError):

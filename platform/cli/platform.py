@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,9 @@ from cloudserve.api.service import ApiService
 from cloudserve.cli.serving import DRAIN_SECONDS, Inherited, keep_descriptors, serve
 from cloudserve.core.auth.credentials import Credentials
 from cloudserve.core.config import DataFolder, Settings
-from cloudserve.core.confine.tiers import detect
+from cloudserve.core.confine.layers import alike
+from cloudserve.core.confine.minimum import TooWeak, require
+from cloudserve.core.confine.tiers import Protection, detect
 from cloudserve.core.mail import NoMail
 from cloudserve.core.models.function import Function, Version
 from cloudserve.core.objects.filesystem import FilesystemObjects
@@ -53,7 +56,7 @@ class Platform:
 
 
 @contextlib.asynccontextmanager
-async def platform(settings: Settings) -> AsyncIterator[Platform]:
+async def platform(settings: Settings, protection: Protection) -> AsyncIterator[Platform]:
     """Composes and starts the services; closes them in reverse, each after those that use it."""
     folder = DataFolder(settings.data_dir)
     _make_work_folder(folder.work)
@@ -73,13 +76,13 @@ async def platform(settings: Settings) -> AsyncIterator[Platform]:
             queue_seconds=settings.queue_seconds,
             max_response_bytes=settings.max_response_mb * MEBIBYTE,
             bounds=settings.bounds(),
-            protection=detect(),
+            protection=protection,
         )
         await sandbox.start()
         opened.push_async_callback(sandbox.close, grace_seconds=DRAIN_SECONDS)
 
         def sandbox_status() -> dict[str, Any]:
-            return {"kind": "local", "walls": "none", **asdict(sandbox.stats())}
+            return {"kind": "local", **asdict(sandbox.stats())}
 
         gateway = GatewayService(
             settings=settings, store=store, objects=objects, credentials=credentials, sandbox=sandbox
@@ -97,6 +100,7 @@ async def platform(settings: Settings) -> AsyncIterator[Platform]:
             mailer=NoMail(),
             credentials=credentials,
             sandbox_status=sandbox_status,
+            protection=protection,
             on_live=on_live,
         )
         api.app.mount("/run", gateway.compat)
@@ -115,15 +119,33 @@ def _make_work_folder(own: Path) -> None:
 
 
 async def run(inherited: Inherited) -> None:
-    """Runs the platform until it is told to end."""
+    """Runs the platform until it is told to end, or ends at once on a host whose walls are too weak."""
     settings = Settings.load(inherited.settings)
     telemetry.configure(settings.log_level)
+    protection = detect()
+    _log_walls(protection)
+    try:
+        require(protection, "none" if settings.unsafe_without_walls else settings.minimum_tier)
+    except TooWeak as error:
+        _log.error("%s", error)
+        inherited.refuse(str(error))
+        sys.exit(1)
 
     async def leaving() -> None:
         _log.info("finishing what has begun")
 
-    async with platform(settings) as started:
+    async with platform(settings, protection) as started:
         await serve(inherited, platform=started.platform_app, run=started.run_app, on_leaving=leaving)
+
+
+def _log_walls(protection: Protection) -> None:
+    """Tells the tier, what is on, and of what is off why and what would help."""
+    _log.info("walls: tier %s, %s", protection.tier, protection.title)
+    _log.info("walls: on are %s", ", ".join(layer.name for layer in protection.on) or "none")
+    for names, why, remedy in alike(protection.off):
+        _log.info("walls: off: %s: %s. Remedy: %s", names, why, remedy)
+    if protection.tier == "none":
+        _log.warning("walls: there are none; functions can read and do what this user can. Development only")
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from typing import Final
 
 import uvicorn
 
+from cloudserve.cli.supervision.child import REFUSING
 from cloudserve.gateway.http import HttpProtocol
 
 Application = Callable[..., Awaitable[None]]
@@ -42,6 +43,10 @@ class Inherited:
     run: tuple[int, ...]
     tell: int
     lifeline: int
+
+    def refuse(self, why: str) -> None:
+        """Tells the supervisor why this process will not serve. Nothing may be told after it."""
+        os.write(self.tell, REFUSING + why.encode())
 
     @classmethod
     def parse(cls, arguments: Sequence[str] | None = None) -> "Inherited":

@@ -73,6 +73,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._fell = asyncio.Event()
+        self._why_not = ""
         self._restarts = 0
         self._started = 0
 
@@ -124,7 +125,7 @@ class Supervisor:
                 self._current = child
                 self._note(state="ready", instance=self._wanted.instance, child=child.pid, error=None)
                 return
-            self._note(state="failed", failed=self._wanted.instance, error=self._log.tail(20))
+            self._note(state="failed", failed=self._wanted.instance, error=self._why_not)
             wait = 0.0 if time.monotonic() - begun > STABLE_SECONDS else min(max(wait * 2, FIRST_WAIT), MAX_WAIT)
             self._say(f"the platform did not start; trying again in {wait:g} s")
             await _first(self._reload, limit=wait)
@@ -142,7 +143,7 @@ class Supervisor:
         child = await self._serving(wanted)
         if child is None:
             self._listeners.close(fresh)
-            self._refuse(self._log.tail(20), wanted.instance)
+            self._refuse(self._why_not, wanted.instance)
             return
         old, self._current, self._wanted = self._current, child, wanted
         self._fell.clear()
@@ -186,7 +187,8 @@ class Supervisor:
         try:
             child = self._start(wanted)
         except OSError as error:
-            self._say(f"the platform process could not be started: {error}")
+            self._why_not = f"the platform process could not be started: {error}"
+            self._say(self._why_not)
             return None
         await _first(child.ready, child.ended, limit=READY_SECONDS)
         if child.ready.is_set() and not child.ended.is_set():
@@ -195,6 +197,7 @@ class Supervisor:
             self._say(f"platform process {child.pid} was not ready after {READY_SECONDS:g} s")
             child.kill()
             await child.ended.wait()
+        self._why_not = child.refusal or self._log.tail(20)
         return None
 
     def _ended(self, child: Child) -> None:

@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     rate_per_second: float = Field(0, ge=0, description="Calls a second for each key and owner; 0 is no limit.")
     rate_burst: int = Field(100, ge=1, description="Calls that may come at once under `rate_per_second`.")
     retention_days: int = Field(30, ge=1, le=3650, description="Days that logs and usage records are kept.")
+    minimum_tier: Literal["A", "B", "C"] = Field("C", description="The weakest walls to start with (docs/sandbox.md).")
+    unsafe_without_walls: bool = Field(False, description="Start on a weaker host all the same: for development only.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What the log shows.")
 
     @classmethod

@@ -158,6 +158,8 @@ def test_refuses_an_unknown_setting_by_name(mocks: Recorder) -> None:
         ("url", "faas.example.com", "http://"),
         ("dataDir", "data", "absolute path"),
         ("target", "moon", "one of local"),
+        ("minimumTier", "D", "one of A, B, C"),
+        ("unsafeWithoutWalls", "perhaps", "one of true, false"),
     ],
 )
 def test_refuses_a_bad_value_with_its_bounds(mocks: Recorder, setting: str, value: str, message: str) -> None:

@@ -13,6 +13,7 @@ from cloudserve.api.service import ApiService
 from cloudserve.core.auth.credentials import Credentials
 from cloudserve.core.auth.tokens import digest, new_api_key
 from cloudserve.core.config import Settings
+from cloudserve.core.confine.tiers import Protection
 from cloudserve.core.mail import NoMail
 from cloudserve.core.models.owner import ALL_SCOPES, ApiKey, Owner
 from cloudserve.core.objects.filesystem import FilesystemObjects
@@ -48,6 +49,7 @@ def document() -> dict[str, Any]:
         mailer=NoMail(),
         credentials=Credentials(secrets_key=bytes(32), machine_key="none"),
         sandbox_status=dict,
+        protection=Protection("A", ()),
     )
     return service.app.openapi()
 

@@ -9,12 +9,42 @@ from fastapi.responses import PlainTextResponse
 
 from cloudserve.api.bodies import View
 from cloudserve.api.context import Ctx
+from cloudserve.api.deps import OfAdministrator
 from cloudserve.core.config import SignupMode
+from cloudserve.core.confine.tiers import Tier
 from cloudserve.core.version import VERSION
 
 router = APIRouter(tags=["platform"])
 
 _PING_SECONDS: Final = 3.0
+
+
+class LayerOnView(View):
+    """A layer of the walls that is on; `how` where there is more than one way."""
+
+    name: str
+    how: str
+
+
+class LayerOffView(View):
+    """A layer of the walls that is off, why, and the command that would turn it on."""
+
+    name: str
+    why: str
+    remedy: str
+
+
+class WallsView(View):
+    """How functions are kept apart: the tier of the host, and in words what that means (docs/sandbox.md).
+
+    The layers are for administrators. What is off, and why, says where a host is weak, its kernel and how it is run:
+    whoever looks for a way through learns most from just that, and nobody else can act on it.
+    """
+
+    tier: Tier
+    title: str
+    layers_on: list[LayerOnView] | None
+    layers_off: list[LayerOffView] | None
 
 
 class PlatformView(View):
@@ -26,6 +56,7 @@ class PlatformView(View):
     signup: SignupMode
     mail: bool
     google_client_id: str | None
+    walls: WallsView
     sandbox: dict[str, Any]
 
 
@@ -56,9 +87,12 @@ async def home(context: Ctx) -> str:
 
 
 @router.get("/api/platform", summary="Show the platform")
-async def show_platform(context: Ctx) -> PlatformView:
-    """Returns what a client needs to know before anyone signs in."""
+async def show_platform(context: Ctx, of_administrator: OfAdministrator) -> PlatformView:
+    """Returns what a client needs to know before anyone signs in; administrators also get the layers of the walls."""
     settings = context.settings
+    layers: dict[str, Any] = {"layersOn": None, "layersOff": None}
+    protection = context.protection
+    walls = protection.as_dict() if of_administrator else {**protection.summary(), **layers}
     return PlatformView(
         version=VERSION,
         url=settings.url,
@@ -66,6 +100,7 @@ async def show_platform(context: Ctx) -> PlatformView:
         signup=settings.signup,
         mail=context.mailer.enabled,
         google_client_id=settings.google_client_id,
+        walls=WallsView.model_validate(walls),
         sandbox=context.sandbox_status(),
     )
 

@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Final, Literal
 
@@ -13,10 +13,15 @@ import typer
 from cloudserve.cli import folders, node, pulumi_cli
 from cloudserve.cli.commands import new_app
 from cloudserve.cli.output import JsonOption, Output, table
+from cloudserve.cli.walls import walls_line
+from cloudserve.core.confine.layers import alike
+from cloudserve.core.confine.tiers import Protection, detect
 from pulumi_cloudserve.provider import launch, ports
 
 DEFAULT_PORTS: Final = (("port", 7700), ("runPort", 7701))
 DISK_MB: Final = 2048
+
+State = Literal["good", "warning", "bad"]
 
 app = new_app()
 
@@ -26,7 +31,7 @@ class Check:
     """What was looked at, how it is, and what to do when that is not good."""
 
     name: str
-    state: Literal["good", "warning", "bad"]
+    state: State
     found: str
     remedy: str = ""
 
@@ -38,7 +43,7 @@ def doctor(as_json: JsonOption = False) -> None:
     Exits with 1 when something is bad.
     """
     out = Output(as_json)
-    checks = [check() for check in CHECKS]
+    checks = [*(check() for check in CHECKS), *_walls(detect())]
     rows = [(check.name, check.state, check.found, check.remedy) for check in checks]
     out.result({"checks": [asdict(check) for check in checks]}, table(("CHECK", "STATE", "FOUND", "REMEDY"), rows))
     if any(check.state == "bad" for check in checks):
@@ -96,6 +101,17 @@ def _systemd() -> Check:
     if launch.has_systemd():
         return Check("systemd", "good", "the platform runs as a unit of yours and survives a reboot")
     return Check("systemd", "warning", "none for this user", "After a reboot, run `./cloudserve up`.")
+
+
+def _walls(found: Protection) -> Iterator[Check]:
+    """Yields the tier of this host, and each layer that is off with what would turn it on."""
+    state: State = "bad" if found.tier == "none" else "warning" if found.tier == "C" else "good"
+    remedies = {"none": "`up` refuses; turn on what is off below.", "C": "Turn on what is off below."}
+    working = ", ".join(layer.name for layer in found.on) or "nothing"
+    yield Check("walls", state, f"{walls_line(found.summary())}; on: {working}", remedies.get(found.tier, ""))
+    for names, why, remedy in alike(found.off):
+        # What only a stronger tier would use is worth knowing, and no fault of a host that has a good one.
+        yield Check("walls", "good" if state == "good" else "warning", f"off: {names}: {why}", remedy)
 
 
 CHECKS: Final[tuple[Callable[[], Check], ...]] = (_python, _node, _pulumi, _ports, _disk, _systemd)

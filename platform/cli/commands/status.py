@@ -9,6 +9,7 @@ from cloudserve.cli.commands import new_app
 from cloudserve.cli.local_health import health
 from cloudserve.cli.output import JsonOption, Output, table
 from cloudserve.cli.stack import DEFAULT, Stack, StackArgument
+from cloudserve.cli.walls import walls_rows
 
 app = new_app()
 
@@ -35,6 +36,8 @@ def _rows(stack: str, found: dict[str, Any]) -> list[tuple[str, str]]:
     if "supervisor" in found:
         process = f"{found['process']}, supervised by {found['supervisor']}, restarted {found['restarts']} times"
         rows.append(("process", process))
+    if "walls" in found:
+        rows += walls_rows(found["walls"])
     if "sandbox" in found:
         rows.append(("sandbox", ", ".join(f"{name}: {value}" for name, value in found["sandbox"].items())))
     if "dataDir" in found:

@@ -7,9 +7,11 @@ from rich.table import Table
 
 from cloudserve.cli import profile
 from cloudserve.cli.commands import new_app
+from cloudserve.cli.local_health import health
 from cloudserve.cli.node import require_node
 from cloudserve.cli.output import JsonOption, Output
 from cloudserve.cli.stack import DEFAULT, Stack, StackArgument
+from cloudserve.cli.walls import walls_line
 
 app = new_app()
 
@@ -26,9 +28,11 @@ def up(name: StackArgument = DEFAULT, as_json: JsonOption = False) -> None:
     stack.make()
     stack.up()
     outputs = stack.outputs()
+    walls = health(outputs).get("walls")
     signed_in = _sign_in(outputs, out)
     shown = {name: value for name, value in outputs.items() if name not in ("adminPassword", "adminApiKey")}
-    out.result({"stack": name, "outputs": shown, "signedIn": signed_in}, _summary(name, outputs))
+    document = {"stack": name, "outputs": shown, "signedIn": signed_in, "walls": walls}
+    out.result(document, _summary(name, outputs, walls))
 
 
 def _sign_in(outputs: dict[str, Any], out: Output) -> bool:
@@ -40,7 +44,7 @@ def _sign_in(outputs: dict[str, Any], out: Output) -> bool:
     return True
 
 
-def _summary(stack: str, outputs: dict[str, Any]) -> Table:
+def _summary(stack: str, outputs: dict[str, Any], walls: dict[str, Any] | None) -> Table:
     option = "" if stack == DEFAULT else f" --stack {stack}"
     password = (
         "[dim](password was changed)[/]"
@@ -51,6 +55,9 @@ def _summary(stack: str, outputs: dict[str, Any]) -> Table:
     made.add_row("Platform", escape(outputs["url"]))
     made.add_row("Functions", escape(outputs["runUrl"]))
     made.add_row("Administrator", f"{escape(outputs['adminEmail'])}, {password}")
+    if walls is not None:
+        weak = "" if walls["tier"] in ("A", "B") else "  [dim](./cloudserve doctor says what would raise it)[/]"
+        made.add_row("Walls", escape(walls_line(walls)) + weak)
     made.add_row("Data", escape(outputs["dataDir"]))
     made.add_row("Next", "[bold]./cloudserve deploy PATH[/]")
     return made

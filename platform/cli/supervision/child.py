@@ -14,11 +14,15 @@ from cloudserve.cli.supervision.logfile import RotatingFile
 KILL_AFTER_SECONDS: Final = 40.0
 """After this a process that was asked to stop is killed; longer than it takes to drain (`serving.DRAIN_SECONDS`)."""
 
+REFUSING: Final = b"refusing\n"
+"""Begins the message of a process that will not serve; the reason follows, to the end."""
+
 
 class Child:
     """A platform process, in a process group of its own, that ends when its supervisor does.
 
-    It tells over a pipe when it serves (`ready`) and when it takes no more connections (`leaving`). The other pipe is
+    It tells over a pipe when it serves (`ready`) and when it takes no more connections (`leaving`), or why it will not
+    serve at all (`refusal`, which is empty else). The other pipe is
     the lifeline: the supervisor holds its only writing end, so that its end of file means that the supervisor is gone.
     """
 
@@ -48,6 +52,7 @@ class Child:
         self.ended = asyncio.Event()
         self.stopping = False
         self._told = told
+        self._heard = b""
         self._watcher: asyncio.Task[None] | None = None
 
     def watch(self, log: RotatingFile, on_end: "Callable[[Child], None]") -> None:
@@ -94,7 +99,13 @@ class Child:
             event.set()
         on_end(self)
 
+    @property
+    def refusal(self) -> str:
+        """Why it will not serve, in its own words."""
+        return self._heard.partition(REFUSING)[2].decode("utf-8", "replace").strip()
+
     def _hear(self, data: bytes) -> None:
+        self._heard += data
         if b"ready\n" in data:
             self.ready.set()
         if b"leaving\n" in data:

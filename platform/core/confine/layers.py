@@ -9,7 +9,7 @@ import functools
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,7 @@ NAMES: Final = (
     "notifier-memory",
     "notifier-handover",
     "notifier-duplicates",
+    "cgroups",
     "rlimits",
 )
 """Every layer; docs/sandbox.md says what each one gives."""
@@ -59,10 +60,11 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What a try ended with: 0 or an errno, and what it found besides."""
+    """What a try ended with: 0 or an errno, what it found besides, and the remedy where it knows one itself."""
 
     code: int
     found: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,15 @@ class Tries:
 
     own: tuple[Layer, ...]
     user: tuple[Layer, ...]
+
+
+def alike(layers: Iterable[Layer]) -> Iterator[tuple[str, str, str]]:
+    """Yields the names of those that are off for one reason, the reason, and the remedy; for people to read."""
+    causes: dict[tuple[str, str], list[str]] = {}
+    for layer in layers:
+        causes.setdefault((layer.why, layer.remedy), []).append(layer.name)
+    for (why, remedy), names in causes.items():
+        yield ", ".join(names), why, remedy
 
 
 @functools.cache
@@ -95,6 +106,8 @@ def judge(tried: Mapping[str, Tried], host: Host) -> Tries:
             found = tried.get(f"{by}/{name}" if by else name, Tried(-1))
             if found.code == 0:
                 made.append(Layer(name, True, found.found))
+            elif found.remedy:
+                made.append(Layer(name, False, found.found.rstrip("."), found.remedy))
             else:
                 made.append(Layer(name, False, *words.explain(name, by, found.code, found.found, host)))
         ways.append(tuple(made))
@@ -109,6 +122,6 @@ def _run_probe() -> dict[str, Tried]:
     )
     tried = {}
     for line in done.stdout.splitlines():
-        name, code, found = json.loads(line)
-        tried[name] = Tried(code, found)
+        name, code, found, remedy = json.loads(line)
+        tried[name] = Tried(code, found, remedy)
     return tried

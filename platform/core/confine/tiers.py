@@ -10,7 +10,8 @@ What a tier needs is `NEEDED`; nothing else decides, neither who runs the platfo
 (control groups, landlock's TCP rules) add to it where they are on, and something else stands in where they are off.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from cloudserve.core.confine.layers import MOUNTS, NAMESPACES, Layer, Tries, try_layers
@@ -49,10 +50,11 @@ NEEDED: Final[dict[Tier, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """What a host gives: its tier, and every layer as that tier uses it."""
+    """What a host gives: its tier, every layer as that tier uses it, and what each stronger tier lacks."""
 
     tier: Tier
     layers: tuple[Layer, ...]
+    lacking: Mapping[Tier, tuple[Layer, ...]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -72,10 +74,6 @@ class Protection:
     def has(self, name: str) -> bool:
         """Tells whether a layer works."""
         return any(layer.name == name and layer.on for layer in self.layers)
-
-    def missing(self, tier: Tier) -> tuple[Layer, ...]:
-        """Returns the layers that are off and that a tier needs."""
-        return tuple(layer for layer in self.off if layer.name in NEEDED[tier])
 
     def summary(self) -> dict[str, Any]:
         """Returns what anybody may know, for the API."""
@@ -102,9 +100,9 @@ def decide(tries: Tries, at_most: Tier = "A") -> Protection:
     use none, and show what would be nearest.
     """
     nearest = max(tries.user, tries.own, key=lambda layers: sum(layer.on for layer in layers))
-    for tier in TIERS[TIERS.index(at_most) :]:
-        layers = {"A": tries.own, "B": tries.user}.get(tier, nearest)
-        on = {layer.name for layer in layers if layer.on}
-        if on.issuperset(NEEDED[tier]):
-            return Protection(tier, layers)
-    raise AssertionError("the last tier needs nothing")
+    ways = {"A": tries.own, "B": tries.user, "C": nearest, "none": nearest}
+    lacking = {
+        tier: tuple(layer for layer in ways[tier] if layer.name in NEEDED[tier] and not layer.on) for tier in TIERS
+    }
+    tier = next(tier for tier in TIERS[TIERS.index(at_most) :] if not lacking[tier])
+    return Protection(tier, ways[tier], lacking)

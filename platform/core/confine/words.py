@@ -29,7 +29,7 @@ POD: Final = (
 AS_ROOT: Final = "sudo ./cloudserve up"
 NEWER_KERNEL: Final = "boot Linux {0} or newer, such as: sudo apt install linux-generic-hwe-24.04 && sudo reboot"
 
-_MOUNTS: Final = ("tmpfs", "proc", "pivot-root", "late-mount")
+_PLAIN_ROOT: Final = "this root lacks CAP_SYS_ADMIN, as in a container without privileges"
 _KERNEL_OF: Final = {"landlock": "5.13", "landlock-tcp": "6.7", "landlock-signals": "6.12", "late-mount": "5.12"}
 """The first Linux that has it."""
 
@@ -93,8 +93,8 @@ def _user_namespace(name: str, code: int, host: Host) -> Words:
         )
     if name == "proc" and host.masked_proc:
         return "parts of this container's /proc are masked, which keeps another one from being mounted", _remedy(host)
-    if name in _MOUNTS and not host.filtered:
-        return "a user namespace may not mount here", _remedy(host)
+    if host.euid == 0 and not host.may_administer and not host.filtered:
+        return _PLAIN_ROOT, _remedy(host, privileges=True)
     return _filtered(host)
 
 
@@ -105,7 +105,7 @@ def _privileges(name: str, host: Host) -> Words:
     if name == "proc" and host.masked_proc and host.may_administer:
         return "parts of this container's /proc are masked, which keeps another one from being mounted", _remedy(host)
     if not host.may_administer and name != "other-users":
-        return "this root lacks CAP_SYS_ADMIN, as in a container without privileges", _remedy(host, privileges=True)
+        return _PLAIN_ROOT, _remedy(host, privileges=True)
     if name == "other-users":
         return "this root lacks CAP_SETUID and CAP_SETGID, or has no other users", _remedy(host, privileges=True)
     return _filtered(host)
@@ -120,8 +120,10 @@ def _filtered(host: Host) -> Words:
 
 
 def _remedy(host: Host, *, privileges: bool = False) -> str:
-    """Returns how the container would have to be started."""
+    """Returns how the container, or the platform where there is none, would have to be started."""
     if host.container == "kubernetes":
         return POD
+    if not host.container:
+        return AS_ROOT
     command = DOCKER if privileges else DOCKER_PLAIN
     return command.replace("docker", "podman", 1) if host.container == "podman" else command

@@ -16,6 +16,8 @@ from cloudserve.core.auth.credentials import Credentials
 from cloudserve.core.auth.google import GoogleVerifier
 from cloudserve.core.auth.passwords import Passwords
 from cloudserve.core.config import Settings
+from cloudserve.core.confine.layers import Layer
+from cloudserve.core.confine.tiers import Protection
 from cloudserve.core.mail import Mailer, MemoryMailer, NoMail
 from cloudserve.core.models.function import Function
 from cloudserve.core.objects.filesystem import FilesystemObjects
@@ -24,6 +26,7 @@ from cloudserve.core.store.sqlite import SqliteStore
 
 URL = "http://localhost:7700"
 PASSWORD = "a long enough password"
+PROTECTION = Protection("B", (Layer("seccomp", True), Layer("other-users", False, "it takes root", "sudo it")))
 
 
 class CountingPasswords(Passwords):
@@ -144,7 +147,8 @@ async def running(
         objects=objects,
         mailer=mailer,
         credentials=credentials,
-        sandbox_status=lambda: {"walls": []},
+        sandbox_status=lambda: {"kind": "local"},
+        protection=PROTECTION,
         passwords=CountingPasswords(),
         google=google,
     )

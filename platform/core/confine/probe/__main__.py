@@ -1,8 +1,9 @@
 """Tries each layer in a forked child and prints what became of it: `python -I -S probe/__main__.py`.
 
-One line for each, `[name, errno, what was found]`, with errno 0 where it works and -1 where no errno tells why it does
-not. The names are those of `layers`; one that is tried in two ways has the way before it (`own/`, `user/`). Nothing
-that is tried reaches beyond its child: mounts are made in namespaces that end with it.
+One line for each, `[name, errno, what was found, remedy]`: errno is 0 where it works and -1 where no errno tells why it
+does not; a remedy is there only where the try itself knows one. The names are those of `layers`; what is tried in two
+ways has the way before its name (`own/`, `user/`). Nothing that is tried reaches beyond its child: mounts are made in
+namespaces that end with it.
 """
 
 import contextlib
@@ -27,7 +28,8 @@ def _find_ourselves() -> None:
 if __name__ == "__main__":
     _find_ourselves()
 
-from cloudserve.core.confine import syscalls as linux  # noqa: E402 - only importable from here on
+from cloudserve.core.confine import cgroups  # noqa: E402 - only importable from here on
+from cloudserve.core.confine import syscalls as linux  # noqa: E402
 from cloudserve.core.confine.probe import filters, giving_up, namespaces  # noqa: E402
 from cloudserve.core.confine.probe.child import NoEffectError, Try  # noqa: E402
 
@@ -69,11 +71,15 @@ def tries() -> dict[str, Try]:
         "notifier-memory": filters.notifier_memory,
         "notifier-handover": filters.notifier_handover,
         "notifier-duplicates": filters.notifier_duplicates,
+        "cgroups": cgroups.probe,
         "rlimits": giving_up.rlimits,
     }
 
 
-def attempt(call: Try) -> tuple[int, str]:
+Outcome = tuple[int, str, str]
+
+
+def attempt(call: Try) -> Outcome:
     """Runs a try in a forked child, which leads a group of processes that ends with it."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -89,19 +95,21 @@ def attempt(call: Try) -> tuple[int, str]:
     os.waitpid(child, 0)
     text = os.read(reading, _LONGEST)
     os.close(reading)
-    code, found = json.loads(text) if text else (errno.ETIMEDOUT, "")
-    return code, found
+    code, found, remedy = json.loads(text) if text else (errno.ETIMEDOUT, "", "")
+    return code, found, remedy
 
 
-def _outcome(call: Try) -> tuple[int, str]:
+def _outcome(call: Try) -> Outcome:
     try:
-        return 0, str(call() or "")
+        return 0, str(call() or ""), ""
     except OSError as error:
-        return error.errno or -1, str(error)
+        return error.errno or -1, str(error), ""
+    except cgroups.Unavailable as error:
+        return -1, error.why, error.remedy
     except NoEffectError:
-        return -1, "no effect"
+        return -1, "the kernel takes it, and it has no effect", ""
     except Exception as error:  # noqa: BLE001 - whatever it was, the layer can't be counted on
-        return -1, f"{type(error).__name__}: {error}"
+        return -1, f"{type(error).__name__}: {error}", ""
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ allow it. One that their own filter refuses (open_tree(2), for instance) would n
 severest verdict counts.
 """
 
-import ctypes
 import errno
 import fcntl
 import os
@@ -14,7 +13,9 @@ import struct
 from typing import Final
 
 from cloudserve.core.confine import syscalls as linux
+from cloudserve.core.confine.bpf import answer, assemble, if_equal, load
 from cloudserve.core.confine.probe.child import NoEffectError, must_fail, succeeded
+from cloudserve.core.confine.seccomp import install
 
 _FILTERED: Final = "pidfd_send_signal"
 _REFUSE: Final = 0x00050000 | errno.ENOTTY  # SECCOMP_RET_ERRNO, with a word that this call never says
@@ -23,8 +24,7 @@ _ALLOW: Final = 0x7FFF0000
 _WORD: Final = b"cloudserve\0"
 
 # linux/seccomp.h
-_SET_MODE_FILTER: Final = 1
-_NEW_LISTENER: Final = 8
+_CALL: Final = 0
 _ADD_AND_SEND: Final = 2
 _RECEIVE: Final = 0xC0502100
 _SEND: Final = 0xC0182101
@@ -34,20 +34,14 @@ _ANSWER: Final = struct.Struct("=Qqi4x")
 _ADDITION: Final = struct.Struct("=QIIII")
 
 
-def _filter(verdict: int, flags: int = 0) -> int:
-    """Puts a filter on this process that gives one call a verdict and lets all else pass."""
-    load, jump_if_equal, answer = 0x20, 0x15, 0x06
-    code = ((load, 0, 0, 0), (jump_if_equal, 0, 1, linux.number(_FILTERED)), (answer, 0, 0, verdict))
-    packed = b"".join(struct.pack("=HBBI", *instruction) for instruction in (*code, (answer, 0, 0, _ALLOW)))
-    instructions = ctypes.create_string_buffer(packed, len(packed))
-    program = struct.pack("=H6xQ", len(packed) // 8, ctypes.addressof(instructions))
-    linux.no_new_privileges()
-    return linux.syscall("seccomp", _SET_MODE_FILTER, flags, program)
+def _filter(verdict: int) -> bytes:
+    """Returns a filter that gives one call a verdict and lets all else pass."""
+    return assemble(load(_CALL, if_equal(linux.number(_FILTERED), answer(verdict), answer(_ALLOW))))
 
 
 def seccomp() -> None:
     """Refuses itself a call."""
-    _filter(_REFUSE)
+    install(_filter(_REFUSE))
     must_fail(lambda: linux.syscall(_FILTERED, -1, _WORD, 0), errno.ENOTTY)
 
 
@@ -72,7 +66,7 @@ class Notifying:
     @staticmethod
     def _notify(channel: socket.socket) -> None:
         try:
-            listener = _filter(_NOTIFY, _NEW_LISTENER)
+            listener = install(_filter(_NOTIFY), listener=True)
         except OSError as error:
             channel.send(struct.pack("=i", error.errno))
             os._exit(0)

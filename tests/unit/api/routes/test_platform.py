@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from cloudserve.core.auth.tokens import digest, new_api_key
+from cloudserve.core.models.owner import ALL_SCOPES, ApiKey
 from cloudserve.core.objects.abc import ObjectsUnavailable
 from cloudserve.core.store.abc import Unavailable
 from tests.unit.api.support import Platform, User, running
@@ -19,8 +21,38 @@ async def test_the_platform_tells_what_a_client_needs(platform: Platform) -> Non
         "signup": "open",
         "mail": False,
         "googleClientId": None,
-        "sandbox": {"walls": []},
+        "walls": {
+            "tier": "B",
+            "title": "namespaces and mounts of their own, as an ordinary user",
+            "layersOn": None,
+            "layersOff": None,
+        },
+        "sandbox": {"kind": "local"},
     }
+
+
+async def test_administrators_are_told_each_layer(platform: Platform, ada: User) -> None:
+    """What is off, why, and the remedy; who looks for a way through is not."""
+    owner = await platform.store.owners.by_name("ada")
+    assert owner is not None
+    secret = new_api_key()
+    await platform.store.keys.add(ApiKey(owner_id=owner.id, key_hash=digest(secret), hint="h", scopes=list(ALL_SCOPES)))
+    http = platform.client(origin=None)
+    asked = [{"authorization": f"Bearer {secret}"}, {"api-key": secret}]
+    for headers in asked:
+        assert (await http.get("/api/platform", headers=headers)).json()["walls"]["layersOff"] is None
+    await platform.store.owners.update(owner.model_copy(update={"is_admin": True}))
+    for headers in asked:
+        walls = (await http.get("/api/platform", headers=headers)).json()["walls"]
+        assert walls["layersOn"] == [{"name": "seccomp", "how": ""}]
+        assert walls["layersOff"] == [{"name": "other-users", "why": "it takes root", "remedy": "sudo it"}]
+    assert (await ada.http.get("/api/platform")).json()["walls"]["layersOff"] is not None
+
+
+async def test_a_key_that_opens_nothing_is_no_error_where_nobody_has_to_sign_in(platform: Platform) -> None:
+    """It gets what everybody gets."""
+    answer = await platform.client(origin=None).get("/api/platform", headers={"authorization": "Bearer csk_no"})
+    assert (answer.status_code, answer.json()["walls"]["layersOff"]) == (200, None)
 
 
 async def test_who_opens_the_address_reads_what_it_is(platform: Platform) -> None:

@@ -1,7 +1,7 @@
 """A platform process that is none: it answers with its settings' `instance` and its own process id.
 
 `python standin.py SETTINGS` supervises itself; with the supervisor's arguments it is the supervised process. A setting
-`instance` that begins with `broken` makes it fail at its start.
+`instance` that begins with `broken` makes it fail at its start, one that begins with `weak` refuse to serve.
 """
 
 import asyncio
@@ -19,6 +19,9 @@ async def platform() -> None:
     settings = json.loads(inherited.settings.read_text())
     if settings["instance"].startswith("broken"):
         sys.exit("the stand-in was told to fail")
+    if settings["instance"].startswith("weak"):
+        inherited.refuse("This host is too weak.\nRemedy: a stronger one.")
+        sys.exit(1)
     leaving = asyncio.Event()
 
     async def app(scope, receive, send):

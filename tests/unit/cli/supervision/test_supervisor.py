@@ -194,6 +194,18 @@ def test_keeps_the_old_process_when_the_new_settings_fail(platform: Platform) ->
     assert platform.answer()["instance"] == "one"
 
 
+def test_tells_why_a_process_will_not_serve(tmp_path: Path) -> None:
+    """In that process's own words, and nothing else of the log."""
+    platform = Platform(tmp_path)
+    platform.configure("weak")
+    platform.start()
+    try:
+        eventually(lambda: platform.record().get("failed") == "weak")
+        assert platform.record()["error"] == "This host is too weak.\nRemedy: a stronger one."
+    finally:
+        platform.end()
+
+
 def test_moves_to_another_port(platform: Platform) -> None:
     """A changed port is listened on before the old one is left."""
     platform.serves()

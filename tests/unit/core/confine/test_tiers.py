@@ -52,7 +52,7 @@ def test_each_layer_that_a_tier_needs_is_missed(tier: Tier) -> None:
     for name in NEEDED[tier]:
         found = decide(Tries(layers(name), layers(name)))
         assert TIERS.index(found.tier) != TIERS.index(tier)
-        assert [layer.name for layer in found.missing(tier)] == [name]
+        assert [layer.name for layer in found.lacking[tier]] == [name]
 
 
 def test_every_needed_layer_is_tried() -> None:

@@ -43,7 +43,7 @@ UBUNTU = Host(release="6.8.0-45", euid=1000, apparmor_restricts=True, max_user_n
             "podman run --cap-add SYS_ADMIN",
         ),
         ("other-users", "", errno.EPERM, USER, "takes root", "sudo ./cloudserve up"),
-        ("other-users", "", errno.EINVAL, Host(capabilities=ADMIN), "CAP_SETUID", "docker run"),
+        ("other-users", "", errno.EINVAL, Host(capabilities=ADMIN, container="docker"), "CAP_SETUID", "docker run"),
         ("landlock", "", errno.ENOSYS, Host(release="5.4.0-99"), "Linux 5.4.0-99 is too old", "Linux 5.13"),
         (
             "landlock",
