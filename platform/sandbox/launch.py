@@ -102,7 +102,7 @@ class Launcher:
 
     async def admit(self, deployment: Deployment, worker: Worker) -> dict[str, Any]:
         """Gives a blank worker its code and its way out, and returns what it is told to become. Raises `WorkerLost`."""
-        places = await asyncio.to_thread(layout.lay_out, self._protection.tier, deployment, worker.folder)
+        places = await layout.lay_out(self._protection.tier, deployment, worker.folder)
         await worker.admit(places.trees, deployment.egress)
         return {
             "code": places.code,

@@ -5,6 +5,7 @@ it reads them where the host has them, and for Node.js a folder of the worker's 
 Node's look-up finds the dependencies beside the code.
 """
 
+import asyncio
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ def paths(deployment: Deployment) -> list[str]:
     return [str(path) for path in (deployment.code, deployment.layer) if path is not None]
 
 
-def lay_out(tier: Tier, deployment: Deployment, folder: Path | None) -> Layout:
+async def lay_out(tier: Tier, deployment: Deployment, folder: Path | None) -> Layout:
     """Returns the layout for a worker and prepares its folder, where it has one on the host."""
     code, layer = deployment.code, deployment.layer
     if folder is None:
@@ -57,7 +58,7 @@ def lay_out(tier: Tier, deployment: Deployment, folder: Path | None) -> Layout:
         return Layout(str(code), str(layer) if layer is not None else None)
     own = folder / "fn"
     if tier == "C" and layer is None:
-        shutil.copytree(code, own, symlinks=True)
+        await asyncio.to_thread(shutil.copytree, code, own, symlinks=True)
     else:
         own.symlink_to(code, target_is_directory=True)
     if layer is not None:

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from cloudserve.core.confine.tiers import Tier
 from cloudserve.core.models.function import Function, Runtime
 from cloudserve.core.models.owner import Owner
 from cloudserve.core.objects.abc import Objects
 from cloudserve.core.store.abc import Store
 from tests.contract.backends import OBJECTS, STORES, ObjectsBackend, StoreBackend
 from tests.contract.records import a_function, an_owner
-from tests.contract.sandboxes import Functions, running
+from tests.contract.sandboxes import TIER, Functions, running, tiers
 
 
 @pytest.fixture(params=sorted(STORES))
@@ -67,6 +68,21 @@ async def objects(objects_backend: ObjectsBackend) -> AsyncIterator[Objects]:
     await objects.open()
     yield objects
     await objects.close()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Has every test of the sandbox's contract run at each tier."""
+    if metafunc.module.__name__.startswith("tests.contract.test_sandbox"):
+        metafunc.fixturenames.insert(0, "tier")
+        metafunc.parametrize("tier", tiers(), indirect=True)
+
+
+@pytest.fixture
+def tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Tier:
+    """The tier that a test is about."""
+    name: Tier = request.param
+    monkeypatch.setenv(TIER, name)
+    return name
 
 
 @pytest.fixture(params=["python", "node"])

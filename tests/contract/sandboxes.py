@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from cloudserve.core.confine.tiers import Protection, detect
+from cloudserve.core.confine.tiers import TIERS, Protection, Tier, detect
 from cloudserve.core.models.function import Egress, Limits, Runtime
 from cloudserve.sandbox.abc import Answer, Call, Deployment, Sandbox
 from cloudserve.sandbox.pool import LocalSandbox
@@ -18,6 +18,12 @@ from cloudserve.sandbox.pool import LocalSandbox
 _numbers = itertools.count(1)
 
 MEBIBYTE = 1024 * 1024
+TIER = "CLOUDSERVE_TEST_TIER"
+"""The variable that says which tier a test is about."""
+
+TIERS_TO_TEST = "CLOUDSERVE_TEST_TIERS"
+"""The variable that says which tiers to test, separated by commas."""
+
 ECHO = {
     "python": "def handler(context):\n    print('seen')\n    return {'body': context.body, 'path': context['path']}\n",
     "node": "module.exports = (context) => { console.log('seen'); return {body: context.body, path: context.path}; };",
@@ -173,10 +179,21 @@ def _stats() -> list[tuple[str, str, str]]:
     return stats
 
 
-@functools.cache
 def protection() -> Protection:
-    """Returns what this host gives, which does not change while tests run."""
-    return detect()
+    """Returns what this host gives, at most the tier that is under test: every process of a test reads it."""
+    return _detected(cast("Tier", os.environ.get(TIER, "A")))
+
+
+@functools.cache
+def _detected(at_most: Tier) -> Protection:
+    """Tries the host once: it does not change while tests run."""
+    return detect(at_most)
+
+
+def tiers() -> list[Tier]:
+    """Returns the tiers that this process can make and that are to be tested: `TIERS_TO_TEST`, or the best and C."""
+    wanted = os.environ.get(TIERS_TO_TEST, f"{_detected('A').tier},C").split(",")
+    return [tier for tier in TIERS if tier in wanted and _detected(tier).tier == tier]
 
 
 def make_sandbox(root: Path, *, max_workers: int = 16, idle_seconds: float = 60, queue_seconds: float = 5) -> Sandbox:
