@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Final, Literal
 
 from cloudserve.cli.bench import peers
+from cloudserve.cli.bench.functions import HANDLERS, source
 from cloudserve.cli.bench.load import Target
 from cloudserve.cli.bench.processes import environment
 from cloudserve.cli.bench.seeding import Seed
 from cloudserve.cli.bench.subject import platform
 from cloudserve.cli.output import CommandError
 
-HANDLERS: Final = Path(__file__).parent / "handlers"
 LIMIT: Final = "uvicorn"
 """The contender that the others' throughput is a share of."""
 
@@ -39,11 +39,6 @@ class Contender:
     command: Callable[[int], Sequence[str]] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     seed: Callable[[], Seed] | None = None
-
-
-def source(name: str) -> str:
-    """Returns the text of a handler."""
-    return (HANDLERS / name).read_text("utf-8")
 
 
 def _framework(port: int, *, handler: str, more: Sequence[str] = ()) -> list[str]:
@@ -132,12 +127,12 @@ def serving(names: Collection[str]) -> Iterator[dict[str, Target]]:
     seeds = [contender.seed() for contender in chosen if contender.seed is not None]
     with contextlib.ExitStack() as running, tempfile.TemporaryDirectory(prefix="cloudserve-bench-") as scratch:
         targets = {}
-        subject = running.enter_context(platform(Path(scratch), seeds)) if seeds else None
+        subject = running.enter_context(platform(seeds)) if seeds else None
         for contender in chosen:
             if contender.command is not None:
                 targets[contender.name] = running.enter_context(_process(contender, Path(scratch)))
             elif subject is not None:
-                targets[contender.name] = subject.target(contender.title, contender.name)
+                targets[contender.name] = subject.target(contender.name, title=contender.title)
         yield targets
 
 

@@ -10,6 +10,12 @@ from cloudserve.cli.bench.session import Session
 
 SCENARIOS: Final[dict[str, str]] = {
     "throughput": "Warm calls",
+    "cold": "First calls",
+    "burst": "A burst of first calls to one function",
+    "many": "Many functions in turn",
+    "idle": "Idle workers",
+    "growth": "Memory over many calls",
+    "neighbours": "Spinning neighbours",
 }
 """The scenarios, each a module of `scenarios`, with their titles, in the order that they run in."""
 

@@ -36,35 +36,37 @@ class Seed:
     source: str
     concurrency: int = 1
     layer: Path | None = None
+    owner: str = OWNER
 
 
-def plant(data_dir: Path, seeds: Sequence[Seed]) -> str:
-    """Makes an owner with these functions in a new data folder, and returns a key that may call them."""
+def plant(data_dir: Path, seeds: Sequence[Seed]) -> dict[str, str]:
+    """Puts functions and their owners into a new data folder; returns, by owner, a key that may call them."""
     return asyncio.run(_plant(DataFolder(data_dir), seeds))
 
 
-async def _plant(folder: DataFolder, seeds: Sequence[Seed]) -> str:
+async def _plant(folder: DataFolder, seeds: Sequence[Seed]) -> dict[str, str]:
     store, objects = SqliteStore(folder.database), FilesystemObjects(folder.objects)
     await store.open()
     await objects.open()
     try:
-        owner = Owner(name=OWNER, is_verified=True)
-        await store.owners.add(owner)
-        key = new_api_key()
-        row = ApiKey(owner_id=owner.id, key_hash=digest(key), hint=hint(key), scopes=["invoke"])
-        await store.keys.add(row)
+        owners = {name: Owner(name=name, is_verified=True) for name in {seed.owner for seed in seeds}}
+        keys = {name: new_api_key() for name in owners}
+        for name, owner in owners.items():
+            await store.owners.add(owner)
+            row = ApiKey(owner_id=owner.id, key_hash=digest(keys[name]), hint=hint(keys[name]), scopes=["invoke"])
+            await store.keys.add(row)
         layers = await _put_layers(objects, seeds)
         turn = asyncio.Semaphore(_AT_ONCE)
 
         async def one(seed: Seed) -> None:
             async with turn:
-                await _add(store, objects, owner, seed, layers.get(seed.layer))
+                await _add(store, objects, owners[seed.owner], seed, layers.get(seed.layer))
 
         await asyncio.gather(*(one(seed) for seed in seeds))
     finally:
         await objects.close()
         await store.close()
-    return key
+    return keys
 
 
 async def _put_layers(objects: Objects, seeds: Sequence[Seed]) -> dict[Path | None, ObjectInfo]:

@@ -28,3 +28,9 @@ def percentile(values: Sequence[float], share: float) -> float:
 def rounded(value: float) -> float:
     """Returns a value to four significant digits: more would pretend a precision that no run has."""
     return float(f"{value:.4g}")
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """Returns how much `y` grows for each `x`: of the straight line that fits the points best (least squares)."""
+    xs, ys = zip(*points, strict=True)
+    return statistics.linear_regression(xs, ys).slope

@@ -7,9 +7,10 @@ import select
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -26,22 +27,31 @@ _LIMITS_ON: Final = {"rate_per_second": 1_000_000, "rate_burst": 1_000_000}
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A platform that runs: the origin of its functions, a key that may call them, and its process."""
+    """A platform that runs: the origin of its functions, by owner a key that may call them, and its process."""
 
     origin: str
-    key: str
+    keys: dict[str, str] = field(repr=False)
     pid: int
 
-    def target(self, name: str, function: str, body: str = "hello") -> Target:
-        """Returns one function as a target."""
-        return Target(name, f"{self.origin}/run/{OWNER}/{function}", body, self.pid, self.key)
+    def target(self, function: str, *, title: str | None = None, owner: str = OWNER) -> Target:
+        """Returns one function as a target; it answers `hello`."""
+        return Target(title or function, f"{self.origin}/run/{owner}/{function}", "hello", self.pid, self.keys[owner])
 
 
 @contextlib.contextmanager
-def platform(folder: Path, seeds: Sequence[Seed], **settings: object) -> Iterator[Subject]:
-    """Runs a platform of its own in a new folder, with these functions and settings, and ends it."""
+def platform(seeds: Sequence[Seed], **settings: object) -> Iterator[Subject]:
+    """Runs a platform of its own with these functions and settings, and leaves nothing of it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cloudserve-bench-") as scratch,
+        _running(Path(scratch), seeds, settings) as it,
+    ):
+        yield it
+
+
+@contextlib.contextmanager
+def _running(folder: Path, seeds: Sequence[Seed], settings: Mapping[str, object]) -> Iterator[Subject]:
     data_dir = folder / "data"
-    key = plant(data_dir, seeds)
+    keys = plant(data_dir, seeds)
     written = folder / "settings.json"
     values = {"data_dir": str(data_dir), "log_level": "warning", **_LIMITS_ON, **settings}
     written.write_text(json.dumps(values))
@@ -67,7 +77,7 @@ def platform(folder: Path, seeds: Sequence[Seed], **settings: object) -> Iterato
     os.close(watch)
     try:
         _await_ready(told, process, folder / "log")
-        yield Subject(f"http://127.0.0.1:{port}", key, process.pid)
+        yield Subject(f"http://127.0.0.1:{port}", keys, process.pid)
     finally:
         os.close(lifeline)
         os.close(told)
