@@ -7,6 +7,13 @@ from cloudserve.cli.bench.seeding import Seed
 
 HANDLERS: Final = Path(__file__).parent / "handlers"
 NODE_BUNDLE_BYTES: Final = 5 * 1024
+TITLES: Final = {
+    "python": "Python",
+    "node": "Node, 5 KB",
+    "python-requests": "Python with requests",
+    "node-addon": "Node with a native addon",
+}
+"""The kinds of functions, as reports call them."""
 
 
 def source(name: str) -> str:

@@ -12,12 +12,14 @@ import psutil
 from cloudserve.cli import node
 from cloudserve.core.version import VERSION
 
-QUIET_LOAD: Final = 0.5
-"""Above this load average at its start, a run was not alone on the machine."""
+QUIET_PERCENT: Final = 5.0
+"""A run had the machine to itself where all else took less than this of the CPUs, whenever it looked."""
+
+_LOOK_SECONDS: Final = 1.0
 
 
 def describe() -> dict[str, Any]:
-    """Returns what the figures depend on: processor, memory, kernel, languages, and how busy the machine is."""
+    """Returns what the figures depend on: processor, memory, kernel, languages and privilege."""
     found = node.node_version()
     return {
         "processor": _processor(),
@@ -29,8 +31,12 @@ def describe() -> dict[str, Any]:
         "wrk": _wrk(),
         "cloudserve": VERSION,
         "user": "root" if os.geteuid() == 0 else "ordinary",
-        "loadAverage": round(os.getloadavg()[0], 2),
     }
+
+
+def busy_elsewhere() -> float:
+    """Returns how much of all CPUs is taken just now, in percent; call it while nothing of the run is at work."""
+    return psutil.cpu_percent(_LOOK_SECONDS)
 
 
 def _processor() -> str:

@@ -26,10 +26,12 @@ def run(session: Session, names: Sequence[str]) -> dict[str, Any]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "plan": session.plan.name,
         "machine": machine.describe(),
+        "busyElsewherePercent": 0.0,
         "scenarios": {},
     }
     for name in _ordered(names):
         session.say(f"── {SCENARIOS[name]}")
+        document["busyElsewherePercent"] = max(document["busyElsewherePercent"], machine.busy_elsewhere())
         scenario = importlib.import_module(f"cloudserve.cli.bench.scenarios.{name}")
         document["scenarios"][name] = scenario.measure(session)
     return document

@@ -1,5 +1,6 @@
 """CloudServe itself, as it is run: the platform's own process on loopback, with keys, limits, usage and logs on."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -18,6 +19,8 @@ from cloudserve.cli.bench.load import Target
 from cloudserve.cli.bench.processes import environment
 from cloudserve.cli.bench.seeding import OWNER, Seed, plant
 from cloudserve.cli.output import CommandError
+from cloudserve.core.config import DataFolder
+from cloudserve.core.store.sqlite import SqliteStore
 
 _START_SECONDS: Final = 60.0
 _END_SECONDS: Final = 40.0
@@ -32,10 +35,25 @@ class Subject:
     origin: str
     keys: dict[str, str] = field(repr=False)
     pid: int
+    data_dir: Path
 
     def target(self, function: str, *, title: str | None = None, owner: str = OWNER) -> Target:
         """Returns one function as a target; it answers `hello`."""
         return Target(title or function, f"{self.origin}/run/{owner}/{function}", "hello", self.pid, self.keys[owner])
+
+    def recorded(self) -> int:
+        """Returns how many calls the store has counted so far."""
+        return asyncio.run(_executed(DataFolder(self.data_dir).database))
+
+
+async def _executed(database: Path) -> int:
+    store = SqliteStore(database)
+    await store.open()
+    try:
+        owners = (await store.owners.list(limit=100)).rows
+        return sum([one.stats.executed for owner in owners for one in await store.functions.list(owner.id)])
+    finally:
+        await store.close()
 
 
 @contextlib.contextmanager
@@ -77,7 +95,7 @@ def _running(folder: Path, seeds: Sequence[Seed], settings: Mapping[str, object]
     os.close(watch)
     try:
         _await_ready(told, process, folder / "log")
-        yield Subject(f"http://127.0.0.1:{port}", keys, process.pid)
+        yield Subject(f"http://127.0.0.1:{port}", keys, process.pid, data_dir)
     finally:
         os.close(lifeline)
         os.close(told)

@@ -1,6 +1,5 @@
 """`cloudserve bench`: what calls cost on this machine."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,8 +8,8 @@ import typer
 from rich.console import Group
 from rich.text import Text
 
-from cloudserve.cli import node
-from cloudserve.cli.bench import report
+from cloudserve.cli import folders, node
+from cloudserve.cli.bench import chart, record, report
 from cloudserve.cli.bench.contenders import CONTENDERS
 from cloudserve.cli.bench.plan import FULL, QUICK
 from cloudserve.cli.bench.run import SCENARIOS, run
@@ -32,6 +31,12 @@ def bench(
         list[str] | None, typer.Option(help="Only compare this one; again for more. Plain uvicorn is always there.")
     ] = None,
     save: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the report to a file.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--chart", metavar="FILE.svg", help="Draw throughput and first calls.")
+    ] = None,
+    in_checkout: Annotated[
+        bool, typer.Option("--record", help="Write report, chart and the documents' tables into this checkout.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure what calls cost here, beside plain servers and other function frameworks.
@@ -46,9 +51,15 @@ def bench(
             "Measuring needs Linux: CPU time and memory are read the way it has them.", reason="no-linux"
         )
     node.require_node()
+    if in_checkout:
+        record.require_whole(scenario or [], contender or [])
     document = run(Session(QUICK if quick else FULL, out.say, contender or []), scenario or [])
     if save is not None:
-        save.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        save.write_text(record.as_json(document), "utf-8")
+    if picture is not None:
+        picture.write_text(chart.svg(document), "utf-8")
+    if in_checkout:
+        record.write(document, folders.checkout())
     shown = [Group(Text(f"\n{one.title}", "bold"), table(one.columns, one.rows)) for one in report.tables(document)]
     out.result(document, Group(Text(report.conditions(document)), *shown))
 

@@ -16,7 +16,7 @@ from cloudserve.cli.bench.statistics import percentile, spread
 from cloudserve.cli.bench.subject import platform
 
 INTERVAL_SECONDS: Final = 0.1
-KINDS: Final = ("python", "node", "python-requests", "node-addon")
+KINDS: Final = tuple(functions.TITLES)
 
 _WARM_UP_CALLS: Final = 4
 _IMPORT: Final = "x-import-ms"
