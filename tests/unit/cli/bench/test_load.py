@@ -35,11 +35,19 @@ class Hello(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
+class Server(ThreadingHTTPServer):
+    """wrk leaves without a word when its time is up."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_arguments: object) -> None:
+        """Says nothing."""
+
+
 @pytest.fixture(scope="module")
 def origin() -> Iterator[str]:
     """A server on loopback."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hello) as server:
-        server.daemon_threads = True
+    with Server(("127.0.0.1", 0), Hello) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
