@@ -10,6 +10,7 @@ from typing import Any, Final
 import psutil
 
 from cloudserve.cli import node
+from cloudserve.core.confine import tiers
 from cloudserve.core.version import VERSION
 
 QUIET_PERCENT: Final = 5.0
@@ -19,7 +20,7 @@ _LOOK_SECONDS: Final = 1.0
 
 
 def describe() -> dict[str, Any]:
-    """Returns what the figures depend on: processor, memory, kernel, languages and privilege."""
+    """Returns what the figures depend on: processor, memory, kernel, languages, and the tier of its walls."""
     found = node.node_version()
     return {
         "processor": _processor(),
@@ -30,7 +31,7 @@ def describe() -> dict[str, Any]:
         "node": found[1] if found else None,
         "wrk": _wrk(),
         "cloudserve": VERSION,
-        "user": "root" if os.geteuid() == 0 else "ordinary",
+        "tier": tiers.detect().tier,
     }
 
 

@@ -43,7 +43,7 @@ def conditions(document: dict[str, Any]) -> str:
     alone = "nothing else running" if busy <= QUIET_PERCENT else f"UNDER LOAD: other work took up to {busy:.0f} % of it"
     return (
         f"{day}, {machine['processor']}, {machine['cores']} cores, {machine['memoryGiB']} GiB, {machine['system']}, "
-        f"Python {machine['python']}, Node {machine['node']}, wrk {machine['wrk']}, as {machine['user']} user, "
+        f"Python {machine['python']}, Node {machine['node']}, wrk {machine['wrk']}, tier {machine['tier']}, "
         f"{document['plan']} run, {alone}."
     )
 

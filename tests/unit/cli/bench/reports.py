@@ -38,7 +38,7 @@ def made_up() -> dict[str, Any]:
             "node": "20.20.2",
             "wrk": "4.1.0",
             "cloudserve": "0.1.0",
-            "user": "root",
+            "tier": "A",
         },
         "scenarios": {
             "throughput": {"8": warm, "32": warm},
