@@ -25,6 +25,7 @@ from cloudserve.sandbox.abc import Deployment
 from cloudserve.sandbox.guard import NODE_RUNTIME, Guard
 from cloudserve.sandbox.runtimes.python.child import NODE_RUNTIME as NODE_RUNTIME_IN_ROOT
 from cloudserve.sandbox.stock import Stock
+from cloudserve.sandbox.watch.groups import Groups
 from cloudserve.sandbox.worker import Worker
 from cloudserve.sandbox.zygote import real_interpreter
 
@@ -43,11 +44,11 @@ class Launcher:
         self, *, folder: Path, python: Path | None, node: Path | None, protection: Protection, bounds: Bounds
     ) -> None:
         self._folder = folder
-        self._bounds = bounds
         self._python = python or real_interpreter()
         self._node = node or _find_node()
         self._protection = protection
         self._bounds = bounds
+        self._groups = Groups(bounds)
         self._guard: Guard | None = None
         self._starting = asyncio.Lock()
         self._numbers = itertools.count(1)
@@ -61,6 +62,7 @@ class Launcher:
     async def start(self) -> None:
         """Makes the workers' folder anew, starts the guard, and stocks blank processes."""
         await asyncio.to_thread(_make_empty, self._folder)
+        await self._groups.start()
         await self._living_guard()
         if layout.has_own_root(self._protection.tier):
             self._python_blanks.fill()
@@ -80,6 +82,7 @@ class Launcher:
         await asyncio.gather(*self._removals)
         if self._guard is not None:
             await self._guard.close()
+        await self._groups.close()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     async def blank(self, deployment: Deployment) -> Worker:
@@ -98,6 +101,8 @@ class Launcher:
             if worker is None:
                 worker = await self._new_node(memory_mb, read)
         worker.calls.memory_mb = memory_mb
+        if worker.group is not None:
+            self._groups.bound(worker.group, memory_mb)
         return worker
 
     async def admit(self, deployment: Deployment, worker: Worker) -> dict[str, Any]:
@@ -132,14 +137,17 @@ class Launcher:
         guard = await self._living_guard()
         own_root = layout.has_own_root(self._protection.tier)
         folder = None if own_root else self._folder / str(next(self._numbers))
-        worker = Worker(guard=guard, folder=folder, bounds=self._bounds)
-        await worker.start(argv, read=read, data_bytes=data_bytes)
-        self._living.add(worker)
+        worker = Worker(guard=guard, folder=folder, bounds=self._bounds, group=self._groups.take())
         worker.ended.add_done_callback(lambda _: self._forget(worker))
+        await worker.start(argv, read=read, data_bytes=data_bytes)
+        if not worker.ended.done():
+            self._living.add(worker)
         return worker
 
     def _forget(self, worker: Worker) -> None:
         self._living.discard(worker)
+        if worker.group is not None:
+            self._groups.give_back(worker.group)
         if worker.removal is not None:
             self._removals.add(worker.removal)
             worker.removal.add_done_callback(self._removals.discard)

@@ -1,12 +1,14 @@
 """Each limit in words: what a call that reached it is told, always with the figure and the limit."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from cloudserve.core.confine.bounds import Bounds
 from cloudserve.sandbox.failures import Failure
 
-_MEBIBYTE = 1024 * 1024
+_MEBIBYTE: Final = 1024 * 1024
+_INODES_OF_OURS: Final = 16
+"""What a worker's file system has beside the function's own files, at most."""
 
 
 def timed_out(seconds: float, peak_kib: int) -> Failure:
@@ -97,8 +99,8 @@ def with_figures(failure: Failure, fault: dict[str, Any], memory_mb: int, bounds
 def _folder_full(failure: Failure, fault: dict[str, Any], bounds: Bounds) -> Failure:
     most = bounds.disk_bytes if failure.reason == "disk-full" else bounds.inodes
     size, used = (fault.get(name) for name in ("size", "used"))
-    if not (isinstance(size, int) and isinstance(used, int) and 0 < size <= most):
+    if not (isinstance(size, int) and isinstance(used, int) and 0 < size <= most + _INODES_OF_OURS):
         message = f"The disk is full, though not by this function alone: its own limit is {bounds.disk_mb} MB."
         return Failure(failure.reason, message, memory_kib=failure.memory_kib, limit=f"{bounds.disk_mb} MB")
     named = disk_full if failure.reason == "disk-full" else out_of_inodes
-    return named(used, bounds, failure.memory_kib)
+    return named(min(used, most), bounds, failure.memory_kib)

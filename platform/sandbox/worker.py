@@ -35,7 +35,7 @@ class Worker:
     once, when the process has ended.
     """
 
-    def __init__(self, *, guard: Guard, folder: Path | None, bounds: Bounds) -> None:
+    def __init__(self, *, guard: Guard, folder: Path | None, bounds: Bounds, group: Group | None) -> None:
         self.folder = folder
         """Its own folder on the host, where it has no root of its own."""
         self.pid = 0
@@ -51,7 +51,7 @@ class Worker:
         self.calls.on_room = lambda: self.on_room(self)
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self._loop.create_future()
-        self.group: Group | None = None
+        self.group = group
         """Its control group, where there are any."""
         self.removal: asyncio.Future[None] | None = None
         """Of its folder, where that was not empty when it ended."""
@@ -82,7 +82,7 @@ class Worker:
                 argv=argv,
                 read=read,
                 data_bytes=data_bytes,
-                groups=(),
+                groups=() if self.group is None else self.group.entries,
                 on_ended=self._on_ended,
             )
             self._id, self.pid, self.walls_ms = spawned.id, spawned.pid, spawned.walls_ms
@@ -92,6 +92,8 @@ class Worker:
         finally:
             theirs.close()
             os.close(output)
+            if self.group is not None:
+                self.group.seal()
 
     async def admit(self, trees: Mapping[str, Path], egress: Egress) -> None:
         """Gives it the folders of its function, by their place, and lets it connect as that may.

@@ -34,7 +34,7 @@ class Gauge:
 
     def look(self) -> Look:
         """Returns its times and threads."""
-        fields = _read(self._stat).rpartition(b")")[2].split()
+        fields = _read(self._stat).rpartition(b")")[2].split(None, 18)
         if not fields:
             return Look(0.0, 0)
         return Look(sum(map(int, fields[11:15])) / _TICKS, int(fields[17]))

@@ -16,7 +16,7 @@ from cloudserve.core.confine.bounds import Bounds
 
 STOCK: Final = 8
 USUAL_MEMORY_MB: Final = 128
-"""What groups in stock are bound to; any other size is set when one is taken."""
+"""What groups in stock are bound to; any other size is set when it is known which function the worker is for."""
 
 RUNTIME_MB: Final = 32
 """Room for a runtime's own memory and the kernel's records of a worker. Measured: a blank Node.js process holds 6 MB
@@ -60,23 +60,23 @@ class Groups:
             return
         await self._fill()
 
-    def take(self, memory_mb: int) -> cgroups.Group | None:
-        """Returns a group bound to so much memory, or None where there are none."""
+    def take(self) -> cgroups.Group | None:
+        """Returns a group bound to `USUAL_MEMORY_MB`, or None where there are none."""
         if self._parent is None or self._closing:
             return None
-        group: cgroups.Group | None = None
         try:
             group = self._stock.pop() if self._stock else self._new(self._parent)
-            if memory_mb != USUAL_MEMORY_MB:
-                self._bound(group, memory_mb)
         except OSError as error:
             _log.warning("no control group for a worker: %s", error)
-            if group is not None:
-                self.give_back(group)
             return None
         if self._filling is None or self._filling.done():
             self._filling = asyncio.get_running_loop().create_task(self._fill())
         return group
+
+    def bound(self, group: cgroups.Group, memory_mb: int) -> None:
+        """Bounds a group that was taken to so much memory."""
+        if memory_mb != USUAL_MEMORY_MB:
+            self._bound(group, memory_mb)
 
     def give_back(self, group: cgroups.Group) -> None:
         """Removes the group of a worker that has ended, with whatever it left in it."""

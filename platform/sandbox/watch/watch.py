@@ -59,7 +59,7 @@ class _Watched:
         self.tree = tree
         self.baseline_kib = tree.memory_kib()
         self.call = 0
-        self.call_cpu = 0.0
+        self.call_cpu: float | None = None
         self.idle_calls = -1
         self.idle_cpu = 0.0
         self.idle_used = 0.0
@@ -150,22 +150,25 @@ class Watch:
 
     def _processor(self, watched: _Watched, sweep: bool) -> Failure | None:
         worker = watched.worker
-        seconds, threads = watched.tree.look()
-        peak_kib = worker.calls.peak_kib
-        if self._duties.processes and threads > self._bounds.processes:
-            return limits.too_many_processes(threads, self._bounds, peak_kib)
         oldest = worker.calls.oldest
-        if oldest:
-            watched.idle_calls = -1
-            if oldest != watched.call:
-                watched.call, watched.call_cpu = oldest, seconds
+        if oldest != watched.call:  # most calls are gone before the next look, and cost none
+            watched.call, watched.call_cpu = oldest, None
+            if not self._duties.processes and not sweep:
                 return None
-            allowed = worker.calls.timeout * (worker.calls.begun - oldest + 1)  # each call brings its own share
-            used = seconds - watched.call_cpu
-            return limits.cpu_used_up(used, allowed, peak_kib) if used > allowed else None
-        if sweep and worker.loaded and not worker.busy:
-            return self._idle(watched, seconds)
-        return None
+        seconds, threads = watched.tree.look()
+        if self._duties.processes and threads > self._bounds.processes:
+            return limits.too_many_processes(threads, self._bounds, worker.calls.peak_kib)
+        if oldest:
+            return self._of_call(watched, oldest, seconds)
+        return self._idle(watched, seconds) if sweep and worker.loaded and not worker.busy else None
+
+    def _of_call(self, watched: _Watched, oldest: int, seconds: float) -> Failure | None:
+        calls = watched.worker.calls
+        if watched.call_cpu is None:
+            watched.call_cpu = seconds
+        allowed = calls.timeout * (calls.begun - oldest + 1)  # each call brings its own share
+        used = seconds - watched.call_cpu
+        return limits.cpu_used_up(used, allowed, calls.peak_kib) if used > allowed else None
 
     def _idle(self, watched: _Watched, seconds: float) -> Failure | None:
         """Looks at a worker without a call, if it had none since the last such look either."""
