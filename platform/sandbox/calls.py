@@ -355,6 +355,14 @@ class Calls(asyncio.Protocol):
         else:
             self._loose.append(entry)
 
+    def log(self, message: str) -> None:
+        """Adds a warning to the log of whichever calls are under way, else of the next one."""
+        entry = LogEntry(time.time(), "warn", message)
+        for flight in self._flights.values():
+            flight.add_log(entry)
+        if not self._flights:
+            self._loose.append(entry)
+
     def _failure_of(self, fault: dict[str, Any]) -> Failure:
         return with_figures(failure_of(fault), fault, self.memory_mb, self._bounds)
 

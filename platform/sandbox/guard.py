@@ -36,9 +36,8 @@ class Spawned:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A connection that a worker was refused: where to, by which rule, and what would change that."""
+    """A connection, or a name, that a worker was refused: by which rule, and what would allow it."""
 
-    worker_id: int
     address: str
     port: int
     rule: str
@@ -55,15 +54,17 @@ class Guard:
         node: Path | None,
         protection: Protection,
         bounds: Bounds,
+        egress_allow: Sequence[str],
         on_lost: Callable[[], None],
-        on_refused: Callable[[Refusal], None] = lambda refusal: None,
     ) -> None:
         self._python = python
         self._node = node
         self._tier = protection.tier
+        self._keeps_sockets = not protection.has("notifier-duplicates")
+        self._egress_allow = tuple(egress_allow)
         self._bounds = bounds
         self._on_lost = on_lost
-        self._on_refused = on_refused
+        self._on_refused: dict[int, Callable[[Refusal], None]] = {}
         self._last_id = 0
         self._walled: dict[int, asyncio.Future[tuple[int, float]]] = {}
         self._admitted: dict[int, asyncio.Future[None]] = {}
@@ -82,6 +83,8 @@ class Guard:
             bounds=self._bounds,
             node=str(self._node) if self._node else None,
             node_runtime=str(NODE_RUNTIME),
+            egress_allow=self._egress_allow,
+            keeps_sockets=self._keeps_sockets,
             certificates=tuple(os.environ[name] for name in _CERTIFICATES if os.environ.get(name)),
         )
         self._process = await asyncio.to_thread(
@@ -108,8 +111,12 @@ class Guard:
         data_bytes: int | None,
         groups: Sequence[int],
         on_ended: OnEnded,
+        on_refused: Callable[[Refusal], None],
     ) -> Spawned:
-        """Starts a worker, and returns when its walls stand. The parameters are `Zygote.spawn`'s. Raises OSError."""
+        """Starts a worker, and returns when its walls stand. Raises OSError.
+
+        `on_refused` hears of connections that it is refused; the other parameters are `Zygote.spawn`'s.
+        """
         self._last_id += 1
         worker_id = self._last_id
         walls: asyncio.Future[tuple[int, float]] = asyncio.get_running_loop().create_future()
@@ -118,10 +125,12 @@ class Guard:
             for waiting in (self._walled.pop(worker_id, None), self._admitted.pop(worker_id, None)):
                 if waiting is not None and not waiting.done():
                     waiting.set_exception(ProcessLookupError("the worker has ended"))
+            self._on_refused.pop(worker_id, None)
             on_ended(status, peak_kib)
 
         if self._warden is not None:
             self._walled[worker_id] = walls
+            self._on_refused[worker_id] = on_refused
         try:
             pid = await self._zygote.spawn(
                 worker_id,
@@ -180,9 +189,9 @@ class Guard:
             if admitted is not None and not admitted.done():
                 admitted.set_exception(OSError(message["error"]))
         else:
-            self._on_refused(
-                Refusal(message["refused"], message["address"], message["port"], message["rule"], message["remedy"])
-            )
+            on_refused = self._on_refused.get(message["refused"])
+            if on_refused is not None:
+                on_refused(Refusal(message["address"], message["port"], message["rule"], message["remedy"]))
 
     def _lost(self) -> None:
         """One of the processes has ended, so the others do."""

@@ -41,7 +41,14 @@ class Launcher:
     """Starts blank workers, and ends whatever is left of them. `start` first, `close` last."""
 
     def __init__(
-        self, *, folder: Path, python: Path | None, node: Path | None, protection: Protection, bounds: Bounds
+        self,
+        *,
+        folder: Path,
+        python: Path | None,
+        node: Path | None,
+        protection: Protection,
+        bounds: Bounds,
+        egress_allow: Sequence[str],
     ) -> None:
         self._folder = folder
         self._python = python or real_interpreter()
@@ -49,6 +56,7 @@ class Launcher:
         self._protection = protection
         self._bounds = bounds
         self._groups = Groups(bounds)
+        self._egress_allow = egress_allow
         self._guard: Guard | None = None
         self._starting = asyncio.Lock()
         self._numbers = itertools.count(1)
@@ -160,6 +168,7 @@ class Launcher:
                     node=self._node,
                     protection=self._protection,
                     bounds=self._bounds,
+                    egress_allow=self._egress_allow,
                     on_lost=self._lost,
                 )
                 await guard.start()

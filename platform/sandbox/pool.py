@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +41,7 @@ class LocalSandbox(Sandbox):
         max_response_bytes: the largest body of an answer.
         protection: how well workers are walled off, as it was detected on this host.
         bounds: what each worker may use beside time and memory.
+        egress_allow: the addresses and networks that are not public and that functions may reach all the same.
         node: the Node.js program; found on PATH unless given.
         python: the interpreter; this one unless given.
     """
@@ -54,6 +56,7 @@ class LocalSandbox(Sandbox):
         max_response_bytes: int,
         protection: Protection,
         bounds: Bounds = USUAL_BOUNDS,
+        egress_allow: Sequence[str] = (),
         node: Path | None = None,
         python: Path | None = None,
     ) -> None:
@@ -65,7 +68,12 @@ class LocalSandbox(Sandbox):
         self._tier = protection.tier
         self._watch: Watch
         self._launcher = Launcher(
-            folder=work_dir / "workers", python=python, node=node, protection=protection, bounds=bounds
+            folder=work_dir / "workers",
+            python=python,
+            node=node,
+            protection=protection,
+            bounds=bounds,
+            egress_allow=egress_allow,
         )
         self._groups: dict[str, Group] = {}
         self._all_groups: set[Group] = set()

@@ -23,7 +23,7 @@ from cloudserve.sandbox.calls import Calls
 from cloudserve.sandbox.ends import WorkerLost, cause_of
 from cloudserve.sandbox.failures import Failure
 from cloudserve.sandbox.flight import Flight
-from cloudserve.sandbox.guard import Guard
+from cloudserve.sandbox.guard import Guard, Refusal
 from cloudserve.sandbox.layout import HOME
 from cloudserve.sandbox.limits import out_of_memory
 
@@ -84,6 +84,7 @@ class Worker:
                 data_bytes=data_bytes,
                 groups=() if self.group is None else self.group.entries,
                 on_ended=self._on_ended,
+                on_refused=self._on_refused,
             )
             self._id, self.pid, self.walls_ms = spawned.id, spawned.pid, spawned.walls_ms
         except OSError as error:
@@ -162,6 +163,10 @@ class Worker:
         if self._id:
             self.stopping = True
             self._guard.kill(self._id)
+
+    def _on_refused(self, refusal: Refusal) -> None:
+        where = f"{refusal.address}, port {refusal.port}"
+        self.calls.log(f"Refused to connect to {where}: {refusal.rule}. What would allow it: {refusal.remedy}.")
 
     def _on_ended(self, status: int, peak_kib: int) -> None:
         if self.ended.done():

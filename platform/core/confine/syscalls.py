@@ -15,6 +15,7 @@ from typing import Final
 
 # unshare(2), setns(2)
 CLONE_NEWNS: Final = 0x00020000
+CLONE_NEWCGROUP: Final = 0x02000000
 CLONE_NEWUTS: Final = 0x04000000
 CLONE_NEWIPC: Final = 0x08000000
 CLONE_NEWUSER: Final = 0x10000000
@@ -166,8 +167,11 @@ def die_with_parent(signal_number: int) -> None:
     prctl(PR_SET_PDEATHSIG, signal_number)
 
 
-def drop_capabilities() -> None:
-    """Gives up every capability, for good: no program that this process runs gets any back."""
+def drop_bounding_set() -> None:
+    """Keeps every program that this process or its children run from gaining a capability (capabilities(7)).
+
+    It keeps those that it holds. Without CAP_SETPCAP nothing happens.
+    """
     for capability in range(_MOST_CAPABILITIES):
         try:
             prctl(PR_CAPBSET_DROP, capability)
@@ -176,7 +180,12 @@ def drop_capabilities() -> None:
                 break
             if error.errno != errno.EPERM:
                 raise
-            break  # without CAP_SETPCAP; what it holds goes all the same, and NO_NEW_PRIVS keeps it from more
+            break
+
+
+def drop_capabilities() -> None:
+    """Gives up every capability, for good."""
+    drop_bounding_set()
     syscall("capset", struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), bytes(24))
 
 

@@ -7,8 +7,10 @@ Messages, JSON over SOCK_SEQPACKET:
     warden -> {"registered": id, "pid": pid, "walls": ms}
     warden -> {"admitted": id}                    its trees are mounted and its egress rules hold
     warden -> {"failed": id, "error": text}       an admission that came to nothing
+    warden -> {"refused": id, "address": text, "port": number, "rule": text, "remedy": text}   a connection, or a name
 
 A worker that was not admitted reaches nothing. A worker's end is seen on its pidfd, and all that was kept for it goes.
+The supervisor of connections has a loop of its own inside this one.
 """
 
 import array
@@ -23,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from cloudserve.core.confine.egress.policy import Rules, parse_permitted
+from cloudserve.core.confine.egress.supervisor import Refusal, Supervisor
 from cloudserve.sandbox.runtimes.python.settings import Settings
 from cloudserve.sandbox.warden.mounts import Mounter
 
@@ -53,14 +57,21 @@ class Warden:
         self._watch(self._host.fileno(), self._on_host)
         self._watch(registrations.fileno(), self._on_registration)
         self._watch(zygote, lambda _events: os._exit(0))
+        self._supervisor = Supervisor(
+            on_refused=self._refused,
+            permitted=parse_permitted(settings.egress_allow),
+            keeps_sockets=settings.keeps_sockets,
+        )
+        self._watch(self._supervisor.fileno(), lambda _events: None)
 
     def run(self) -> None:
         """Serves; never returns."""
         while True:
-            for descriptor, events in self._poll.poll():
+            for descriptor, events in self._poll.poll(self._supervisor.timeout()):
                 handler = self._handlers.get(descriptor)
                 if handler is not None:  # else closed by one that came before
                     handler(events)
+            self._supervisor.turn()
 
     def _watch(self, descriptor: int, handler: Callable[[int], None]) -> None:
         self._handlers[descriptor] = handler
@@ -88,13 +99,20 @@ class Warden:
             worker = self._workers.get(worker_id)
             if worker is None or worker.admitted:
                 raise ProcessLookupError(f"worker {worker_id} is not there to be admitted")
+            egress = message["egress"]
+            rules = Rules.parse(egress["mode"], egress["allow"])
             if self._mounter is not None:
                 self._mounter.mount(worker.pidfd, [(source, place) for source, place in message["trees"]])
+            self._supervisor.allow(worker_id, rules)
             worker.admitted = True
         except (OSError, ValueError) as error:
             self._tell({"failed": worker_id, "error": str(error)})
         else:
             self._tell({"admitted": worker_id})
+
+    def _refused(self, refusal: Refusal) -> None:
+        words = {"rule": refusal.rule, "remedy": refusal.remedy}
+        self._tell({"refused": refusal.worker, "address": refusal.address, "port": refusal.port, **words})
 
     def _tell(self, message: dict[str, Any]) -> None:
         self._unsent.append(json.dumps(message).encode())
@@ -127,7 +145,7 @@ class Warden:
         pidfd, listener = descriptors
         message = json.loads(data)
         worker_id = message["register"]
-        os.close(listener)  # nobody supervises connections yet: every one fails
+        self._supervisor.add(worker_id, listener)
         self._workers[worker_id] = _Worker(pidfd)
         self._watch(pidfd, lambda _events: self._on_ended(worker_id))
         self._tell({"registered": worker_id, "pid": _pid_of(pidfd), "walls": message["walls"]})

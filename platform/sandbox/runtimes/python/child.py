@@ -41,12 +41,16 @@ class Nursery:
         self._first_uid = random.SystemRandom().randrange(walls.UIDS)
         self.own_pids = settings.tier in ("A", "B")
         """Whether each worker is in a pid namespace of its own."""
+        if settings.tier != "none":
+            syscalls.drop_bounding_set()  # here and once, as only who is privileged can
         if self.own_pids:
             self._enter_root()
             self._filter = seccomp.worker_filter(supervised={"socket", "connect"})
         elif settings.tier == "C":
             self._readable = [path for path in self._readable_of_host() if os.path.exists(path)]  # noqa: PTH110
-            self._filter = seccomp.worker_filter(supervised={"connect"})
+            self._filter = seccomp.worker_filter(
+                supervised={"socket", "connect"} if settings.keeps_sockets else {"connect"}
+            )
 
     def fork(self, message: dict[str, Any], descriptors: list[int]) -> int:
         """Forks a worker and returns its pid, as the zygote sees it. Raises OSError."""
@@ -136,7 +140,7 @@ class Nursery:
 
     def _wall_off_mounts(self, worker_id: int) -> None:
         bounds = self._settings.bounds
-        syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWIPC)
+        syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWCGROUP)
         uid = NOBODY
         if self._settings.tier == "A":
             uid = walls.FIRST_UID + (self._first_uid + worker_id) % walls.UIDS

@@ -18,6 +18,8 @@ class Settings:
         bounds: what a worker may use.
         node: the Node.js program, if there is one.
         node_runtime: the folder with Node's side of a worker.
+        egress_allow: the addresses and networks that are not public and that functions may reach all the same.
+        keeps_sockets: whether the warden must make every socket itself, where it can take none from a worker.
         certificates: files and folders with certificates that the host trusts besides the system's own.
     """
 
@@ -28,6 +30,8 @@ class Settings:
     node: str | None
     node_runtime: str
     certificates: tuple[str, ...] = ()
+    egress_allow: tuple[str, ...] = ()
+    keeps_sockets: bool = False
 
     def to_json(self) -> str:
         """Returns it as text."""
@@ -38,5 +42,6 @@ class Settings:
         """Reads it from that text."""
         fields = json.loads(text)
         fields["bounds"] = Bounds(**fields["bounds"])
-        fields["certificates"] = tuple(fields["certificates"])
+        for name in ("certificates", "egress_allow"):
+            fields[name] = tuple(fields[name])
         return cls(**fields)
