@@ -30,6 +30,8 @@ from cloudserve.core.objects.filesystem import FilesystemObjects
 from cloudserve.core.store.sqlite import SqliteStore
 from cloudserve.core.telemetry import logging as telemetry
 from cloudserve.gateway.service import GatewayService
+from cloudserve.sandbox.abc import Sandbox
+from cloudserve.sandbox.claims import ClaimedSandbox
 from cloudserve.sandbox.pool import LocalSandbox
 
 MEBIBYTE = 1024 * 1024
@@ -69,15 +71,7 @@ async def platform(settings: Settings, protection: Protection) -> AsyncIterator[
         objects = FilesystemObjects(folder.objects)
         await objects.open()
         opened.push_async_callback(objects.close)
-        sandbox = LocalSandbox(
-            work_dir=folder.work / "sandbox",
-            max_workers=settings.max_workers,
-            idle_seconds=settings.idle_seconds,
-            queue_seconds=settings.queue_seconds,
-            max_response_bytes=settings.max_response_mb * MEBIBYTE,
-            bounds=settings.bounds(),
-            protection=protection,
-        )
+        sandbox = _sandbox(settings, folder, protection)
         await sandbox.start()
         opened.push_async_callback(sandbox.close, grace_seconds=DRAIN_SECONDS)
 
@@ -107,6 +101,23 @@ async def platform(settings: Settings, protection: Protection) -> AsyncIterator[
         await api.start()
         opened.push_async_callback(api.close)
         yield Platform(api, gateway)
+
+
+def _sandbox(settings: Settings, folder: DataFolder, protection: Protection) -> Sandbox:
+    """Returns the sandbox of this host: at tier C one that serves one owner at a time."""
+
+    def local() -> LocalSandbox:
+        return LocalSandbox(
+            work_dir=folder.work / "sandbox",
+            max_workers=settings.max_workers,
+            idle_seconds=settings.idle_seconds,
+            queue_seconds=settings.queue_seconds,
+            max_response_bytes=settings.max_response_mb * MEBIBYTE,
+            bounds=settings.bounds(),
+            protection=protection,
+        )
+
+    return ClaimedSandbox(local, queue_seconds=settings.queue_seconds) if protection.tier == "C" else local()
 
 
 def _make_work_folder(own: Path) -> None:
