@@ -72,11 +72,12 @@ class ClaimedSandbox(Sandbox):
 
     async def invoke(self, deployment: Deployment, call: Call) -> Answer:
         owner = deployment.owner_id
-        if self._line.holder != owner:
+        if self._line.holder == owner:
+            self._under_way += 1
+        else:
             await self._turn_of(owner)
         sandbox = self._sandbox
-        assert sandbox is not None  # noqa: S101 - whoever holds the place has one
-        self._under_way += 1
+        assert sandbox is not None  # noqa: S101 - it stays while a call is under way
         self._longest = max(self._longest, deployment.limits.timeout_seconds)
         try:
             answer = await sandbox.invoke(deployment, call)
@@ -91,7 +92,7 @@ class ClaimedSandbox(Sandbox):
     async def warm(self, deployment: Deployment) -> None:
         if deployment.limits.min_warm:
             self._kept_warm[deployment.function_id] = deployment
-        if self._line.holder is None and self._is_free():
+        if self._is_free():
             self._claim(deployment.owner_id)
         if self._line.holder == deployment.owner_id and self._sandbox is not None:
             await self._sandbox.warm(deployment)
@@ -123,19 +124,15 @@ class ClaimedSandbox(Sandbox):
     # -- a call's way to its owner's turn ------------------------------------------------------------------------
 
     async def _turn_of(self, owner: str) -> None:
-        """Returns when an owner has the place. Raises `InvocationFailed`."""
+        """Returns when an owner has the place, with its call counted as under way. Raises `InvocationFailed`."""
         if self._closing:
             raise _failed(Failure("shutdown", "The sandbox is closing.", retry_after=RETRY_AFTER_SECONDS))
-        if self._line.holder is None and self._is_free():
+        if self._is_free():
             self._claim(owner)
+            self._under_way += 1
             return
         if sum(len(calls) for calls in self._waiting.values()) >= MAX_WAITING:
             raise _failed(_taken())
-        ends_at = self._loop.time() + self._queue_seconds
-        while self._line.holder != owner:  # its turn may be over again before this task gets to run
-            await self._wait_for_turn(owner, ends_at)
-
-    async def _wait_for_turn(self, owner: str, ends_at: float) -> None:
         turn = self._loop.create_future()
         calls = self._waiting.setdefault(owner, set())
         calls.add(turn)
@@ -143,11 +140,15 @@ class ClaimedSandbox(Sandbox):
         self._look()
         refused = False
         try:
-            async with asyncio.timeout_at(ends_at):
+            async with asyncio.timeout(self._queue_seconds):
                 await turn
-        except TimeoutError:
-            refused = True
-            raise _failed(_taken()) from None
+        except BaseException as error:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:  # its turn came as it gave up
+                self._over()
+            refused = isinstance(error, TimeoutError)
+            if refused:
+                raise _failed(_taken()) from None
+            raise
         finally:
             calls.discard(turn)
             if not calls:
@@ -159,7 +160,9 @@ class ClaimedSandbox(Sandbox):
                 self._changed.set()
 
     def _is_free(self) -> bool:
-        return self._sandbox is not None and not self._closing and self._line.is_empty(self._loop.time())
+        """Tells whether there is a sandbox that has served nobody, and nobody in line for it."""
+        settled = self._turning is None and self._sandbox is not None and not self._closing
+        return settled and self._line.holder is None and self._line.is_empty(self._loop.time())
 
     def _claim(self, owner: str) -> None:
         self._line.claim(owner, self._loop.time())
@@ -207,6 +210,7 @@ class ClaimedSandbox(Sandbox):
                         self._claim(owner)
                         for turn in self._waiting.get(owner, ()):
                             if not turn.done():
+                                self._under_way += 1
                                 turn.set_result(None)
         finally:
             self._turning = None
