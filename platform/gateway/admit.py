@@ -11,6 +11,7 @@ A public function takes every caller. One who comes with a good key of its owner
 know; a bad key makes no difference there.
 """
 
+import time
 from typing import Final
 
 from cloudserve.core.errors import Problem
@@ -38,10 +39,18 @@ class Admission:
         key = None
         if credential:
             key = self._keys.cached(credential) or await self._find(credential)
+        return self.admit_known(route, key, now, given=credential is not None)
+
+    def cached(self, credential: bytes) -> KnownKey | None:
+        """Returns the key that a call came with if it is in memory, for `admit_known`."""
+        return self._keys.cached(credential)
+
+    def admit_known(self, route: Route, key: KnownKey | None, now: float, *, given: bool) -> KnownKey | None:
+        """Decides like `admit`, of a key that was looked up; `given` tells that the call came with one."""
         if key is not None and key.expires is not None and key.expires <= now:
             key = None
         if not route.public:
-            key = _required(route, key, given=credential is not None)
+            key = _required(route, key, given=given)
         elif key is not None and _refusal(route, key) is not None:
             key = None
         if self._buckets is not None:
@@ -57,9 +66,10 @@ class Admission:
             raise unavailable("Keys can't be checked just now. Try again soon.") from error
 
     def _limit(self, buckets: TokenBuckets, route: Route, key: KnownKey | None) -> None:
-        wait = buckets.take(route.owner_id)
+        now = time.monotonic()
+        wait = buckets.take(route.owner_id, now)
         if key is not None and wait <= 0:
-            wait = buckets.take(key.id)
+            wait = buckets.take(key.id, now)
         if wait > 0:
             raise rate_limited(wait)
 

@@ -9,15 +9,21 @@ from cloudserve.core.errors import Problem
 from cloudserve.core.ids import new_id
 from cloudserve.gateway.asgi import Receive, Scope, Send
 from cloudserve.gateway.errors import render
-from cloudserve.gateway.invoke import Invocations
+from cloudserve.gateway.headers import AnswerRules
+from cloudserve.gateway.invoke import Invocations, Parts
+from cloudserve.gateway.straight import Straight
 
 PREFIX: Final = "/run/"
 
 
 class FunctionsApp(FastAPI):
-    """Mounts the invocations before middleware and routing, whose cost would be the largest of a warm call."""
+    """Mounts the invocations before middleware and routing, whose cost would be the largest of a warm call.
+
+    `http.HttpProtocol` hands warm calls to `straight`, before there is an ASGI message of them.
+    """
 
     invocations: Invocations
+    straight: Straight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request, or the lifespan."""
@@ -27,10 +33,11 @@ class FunctionsApp(FastAPI):
             await super().__call__(scope, receive, send)
 
 
-def functions_app(invocations: Invocations, *, instance: str) -> FunctionsApp:
+def functions_app(parts: Parts, rules: AnswerRules, *, instance: str) -> FunctionsApp:
     """Returns the application."""
     app = FunctionsApp(title="CloudServe functions", docs_url=None, redoc_url=None, openapi_url=None)
-    app.invocations = invocations
+    app.invocations = Invocations(parts, rules)
+    app.straight = Straight(parts, rules, app.invocations)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

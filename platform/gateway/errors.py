@@ -66,6 +66,11 @@ def rate_limited(wait_seconds: float) -> Problem:
     )
 
 
+def internal_error() -> Problem:
+    """Returns the 500 of a bug in the gateway."""
+    return Problem(500, "The gateway failed.", reason="internal", component="gateway")
+
+
 def of_failure(failure: InvocationFailed, *, to_owner: bool) -> Problem:
     """Returns what a caller is told of a call that the sandbox could not answer."""
     headers = {} if failure.retry_after is None else {"Retry-After": str(failure.retry_after)}

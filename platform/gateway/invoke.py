@@ -14,6 +14,7 @@ Guarantees
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,7 +27,7 @@ from cloudserve.gateway.body import Gone, RequestBody, read_body
 from cloudserve.gateway.caller import Callers
 from cloudserve.gateway.changes import ChangeFeed
 from cloudserve.gateway.cors import is_preflight
-from cloudserve.gateway.errors import of_failure, unavailable, unknown_function
+from cloudserve.gateway.errors import internal_error, of_failure, unavailable, unknown_function
 from cloudserve.gateway.headers import AnswerRules, read_head
 from cloudserve.gateway.record import Begun
 from cloudserve.gateway.recorder import Recorder
@@ -34,7 +35,7 @@ from cloudserve.gateway.resolve import Resolver
 from cloudserve.gateway.responder import LengthMismatch, Responder
 from cloudserve.sandbox.abc import Answer, Call, InvocationFailed, Outcome, Sandbox
 
-_GONE_STATUS: Final = 499
+GONE_STATUS: Final = 499
 """nginx's word for a caller who closed the connection; it is only ever recorded."""
 
 _log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class Invocations:
         except Exception:  # noqa: BLE001 - whatever a bug raises, the caller gets an answer
             _log.exception("execution %s failed in the gateway", execution_id)
             if not responder.begun:
-                await responder.problem(Problem(500, "The gateway failed.", reason="internal", component="gateway"))
+                await responder.problem(internal_error())
 
     async def _serve(self, scope: Scope, receive: Receive, responder: Responder, execution_id: str) -> None:
         parts = self._parts
@@ -128,9 +129,25 @@ class Invocations:
         )
         key_id = None if key is None else key.id
         execution = _Execution(execution_id, started, deployment, key_id, responder, head.envelope)
-        await self._execute(execution, call, body, receive)
+        await self._execute(execution, parts.sandbox.invoke(deployment, call), body, receive)
 
-    async def _execute(self, execution: _Execution, call: Call, body: bytes | RequestBody, receive: Receive) -> None:
+    async def go_on(
+        self, begun: Begun, end: Answer | InvocationFailed, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Answers a call that has already gone to the sandbox, and came back with more than one piece or with none."""
+        responder = Responder(send, self._rules, scope["method"], begun.execution_id)
+        execution = _Execution(
+            begun.execution_id, begun.started, begun.deployment, begun.key_id, responder, envelope=False
+        )
+        await self._execute(execution, _given(end), b"", receive)
+
+    async def refuse(self, problem: Problem, execution_id: str, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answers a call that was not admitted."""
+        await Responder(send, self._rules, scope["method"], execution_id).problem(problem)
+
+    async def _execute(
+        self, execution: _Execution, answering: Awaitable[Answer], body: bytes | RequestBody, receive: Receive
+    ) -> None:
         watch = self._callers.watch(receive)
         if isinstance(body, RequestBody):
             body.on_end = watch.begin
@@ -138,7 +155,7 @@ class Invocations:
             watch.begin()
         answer: Answer | None = None
         try:
-            answer = await self._parts.sandbox.invoke(execution.deployment, call)
+            answer = await answering
             if answer.body is None and not execution.envelope:
                 await self._stream(execution, answer)
             else:
@@ -147,14 +164,12 @@ class Invocations:
             refusal = body.refusal if isinstance(body, RequestBody) else None
             await self._failed(execution, failure, refusal)
         except (Problem, Gone) as end:
-            self._record(
-                execution, end.status if isinstance(end, Problem) else _GONE_STATUS, _ended(execution, str(end))
-            )
+            self._record(execution, end.status if isinstance(end, Problem) else GONE_STATUS, ended(execution, str(end)))
             raise
         except asyncio.CancelledError:
             if not watch.gone:
                 raise
-            self._record(execution, _GONE_STATUS, _ended(execution, "the caller went away"))
+            self._record(execution, GONE_STATUS, ended(execution, "the caller went away"))
             if answer is not None:
                 await answer.cancel()
         finally:
@@ -206,6 +221,12 @@ class Invocations:
         self._parts.recorder.record(execution, status_code, time.time(), outcome)
 
 
-def _ended(execution: _Execution, why: str) -> Outcome:
+async def _given(end: Answer | InvocationFailed) -> Answer:
+    if isinstance(end, InvocationFailed):
+        raise end
+    return end
+
+
+def ended(begun: Begun, why: str) -> Outcome:
     """Returns the outcome of a call that its caller broke off."""
-    return Outcome(status="error", duration_ms=(time.time() - execution.started) * 1000, memory_mb=0, error=why)
+    return Outcome(status="error", duration_ms=(time.time() - begun.started) * 1000, memory_mb=0, error=why)

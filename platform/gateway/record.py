@@ -124,6 +124,11 @@ def encode(begun: Begun, status_code: int, ended: float, outcome: Outcome) -> by
         return orjson.dumps(_mended(fields), option=_OPTIONS)
 
 
+def execution_of(line: bytes) -> str:
+    """Returns the id of the execution that a line is about."""
+    return str(orjson.loads(line)[0])
+
+
 def decode(line: bytes) -> Execution:
     """Reads a line. Raises ValueError for one that was torn."""
     return _EXECUTION.validate_json(line)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cloudserve.core.store.abc import Store
 from cloudserve.gateway.deliver import Delivery
-from cloudserve.gateway.record import Begun, encode
+from cloudserve.gateway.record import Begun, encode, execution_of
 from cloudserve.gateway.spool import Spool
 from cloudserve.sandbox.abc import Outcome
 
@@ -29,13 +29,17 @@ class Recorder:
         await self._delivery.close()
 
     def record(self, begun: Begun, status_code: int, ended: float, outcome: Outcome) -> None:
-        """Keeps what became of a call, safe from the end of this process when it returns.
+        """Keeps what became of a call; `ended` in seconds since 1970."""
+        self.keep(encode(begun, status_code, ended, outcome))
 
-        A disk that takes no more loses the record, never the answer: `unwritten` and the log tell. `ended` in seconds
-        since 1970.
+    def keep(self, *lines: bytes) -> None:
+        """Keeps records (`record.encode`), safe from the end of this process when it returns.
+
+        A disk that takes no more loses records, never answers: `unwritten` and the log tell, with the records' ids.
         """
         try:
-            self._spool.append(encode(begun, status_code, ended, outcome))
+            self._spool.append(*lines)
         except OSError as error:
-            self.unwritten += 1
-            _log.error("the record of execution %s was not written: %s", begun.execution_id, error)
+            self.unwritten += len(lines)
+            executions = ", ".join(execution_of(line) for line in lines)
+            _log.error("the records of these executions were not written (%s): %s", error, executions)

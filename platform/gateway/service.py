@@ -55,9 +55,7 @@ class GatewayService:
             max_body_mb=settings.max_body_mb,
         )
         shares_host = urlsplit(settings.url).hostname == urlsplit(settings.run_url).hostname
-        self.app = functions_app(
-            Invocations(parts, AnswerRules.for_functions(shares_host=shares_host)), instance=settings.instance
-        )
+        self.app = functions_app(parts, AnswerRules.for_functions(shares_host=shares_host), instance=settings.instance)
         self.compat = Invocations(parts, AnswerRules.for_platform())
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -62,20 +62,20 @@ class SpoolFile:
         delivered = _delivered(os.pread(descriptor, _HEADER_BYTES, 0))
         return cls(path, descriptor, os.fstat(descriptor).st_size, delivered)
 
-    def append(self, line: bytes) -> None:
-        """Adds a line, which ends in a newline. Raises OSError; what was written of the line is then passed over."""
+    def append(self, lines: bytes) -> None:
+        """Adds lines, which end in a newline. Raises OSError; a line that was torn by it is then passed over."""
         if self.closed:
             raise OSError("the spool is closed")
         if self._torn:
-            line = b"\n" + line
+            lines = b"\n" + lines
         written = 0
         try:
-            written = os.write(self._descriptor, line)
+            written = os.write(self._descriptor, lines)
         finally:
             self.size += written
-            self._torn = written != len(line)
+            self._torn = written != len(lines)
         if self._torn:
-            raise OSError(f"{written} of {len(line)} bytes were written")
+            raise OSError(f"{written} of {len(lines)} bytes were written")
 
     def read(self, most: int) -> bytes:
         """Returns whole lines that were not delivered, about `most` bytes or one line; b"" when there are none."""
@@ -119,12 +119,12 @@ class Spool:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._current = self._next()
 
-    def append(self, line: bytes) -> None:
-        """Keeps a line, which ends in a newline. Raises OSError when the disk takes no more."""
+    def append(self, *lines: bytes) -> None:
+        """Keeps lines, which end in a newline, with one `write`. Raises OSError when the disk takes no more."""
         if self._current.size >= self._file_bytes:
             self._current = self._next()
-        self._current.append(line)
-        self.appended += 1
+        self._current.append(b"".join(lines))
+        self.appended += len(lines)
 
     def adopt(self) -> int:
         """Takes up the files of dead processes, before its own; returns how many."""

@@ -29,8 +29,9 @@ Ends
   MB." What is cut instead (`logs`) says so in its last line.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -195,6 +196,10 @@ class Answer(ABC):
         """Gives the call up: nobody waits for the rest. May be called at any time, also after the end."""
 
 
+OnEnd = Callable[[Answer | InvocationFailed], None]
+"""Takes the answer of a call, or why it has none."""
+
+
 @dataclass(frozen=True, slots=True)
 class SandboxStats:
     """What a sandbox holds at this moment."""
@@ -213,8 +218,31 @@ class Sandbox(ABC):
     async def start(self) -> None: ...
 
     @abstractmethod
+    def submit(self, deployment: Deployment, call: Call, on_end: OnEnd) -> Callable[[], None]:
+        """Runs a call without a task of its own: what a warm call costs is mostly tasks.
+
+        `on_end` is called once, maybe before this returns, but never after the call was given up. Returns what gives
+        it up, which may be called at any time.
+        """
+
     async def invoke(self, deployment: Deployment, call: Call) -> Answer:
-        """Runs a call. Raises `InvocationFailed`."""
+        """Runs a call. Raises `InvocationFailed`. Cancelling it gives the call up."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def on_end(end: Answer | InvocationFailed) -> None:
+            if future.done():
+                return
+            if isinstance(end, Exception):
+                future.set_exception(end)
+            else:
+                future.set_result(end)
+
+        give_up = self.submit(deployment, call, on_end)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            give_up()
+            raise
 
     @abstractmethod
     async def warm(self, deployment: Deployment) -> None:

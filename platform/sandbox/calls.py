@@ -115,6 +115,7 @@ class Calls(asyncio.Protocol):
         flight.call_id = call_id
         flight.begun = now = time.perf_counter()
         flight.deadline = now + self.timeout
+        flight.on_given_up = self.give_up
         self._flights[call_id] = flight
         flight.allow_log(self._bounds.log_bytes)
         while self._loose:
@@ -275,12 +276,8 @@ class Calls(asyncio.Protocol):
             if not flight.ended:
                 self._write(frame(CREDIT, flight.call_id, U32.pack(size)))
 
-        def given_up() -> None:
-            self.give_up(flight)
-            flight.fail(Failure("exception", "The caller went away.", name="Cancelled"))
-
         flight.received = 0
-        flight.open(payload, StreamedAnswer(status, headers, on_consumed=consumed, on_given_up=given_up))
+        flight.open(payload, StreamedAnswer(status, headers, on_consumed=consumed, on_given_up=flight.give_up))
 
     def _part(self, flight: Flight, payload: bytes) -> None:
         if flight.answer is None:

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from cloudserve.core.models.execution import ExecutionStatus, Level
-from cloudserve.sandbox.abc import Answer, Call, ColdStart, LogEntry, Outcome
+from cloudserve.sandbox.abc import Answer, Call, ColdStart, InvocationFailed, LogEntry, OnEnd, Outcome
 from cloudserve.sandbox.answers import StreamedAnswer, WholeAnswer
 from cloudserve.sandbox.failures import Failure, error_of
 from cloudserve.sandbox.heads import BadHead, check_status, read_head
@@ -24,46 +24,42 @@ _HEAD_BYTES: Final = RESULT_HEAD.size
 
 
 class Flight:
-    """A call and everything that is known of it. `future` gets the `Answer` or the `InvocationFailed`."""
+    """A call and everything that is known of it; `on_end` gets the `Answer` or the `InvocationFailed`.
 
-    __slots__ = (
-        "answer",
-        "begun",
-        "call",
-        "call_id",
-        "cold",
-        "deadline",
-        "ended",
-        "future",
-        "log_limit",
-        "log_room",
-        "logs",
-        "logs_dropped",
-        "logs_truncated",
-        "queued",
-        "received",
-        "upload",
-        "window",
-    )
+    What most calls never use is a default of the class: one of these is made for each call.
+    """
 
-    def __init__(self, call: Call, future: "asyncio.Future[Answer]") -> None:
+    queued = 0.0
+    begun = 0.0
+    deadline = 0.0
+    call_id = 0
+    received = 0
+    log_limit = 0
+    log_room = 0
+    logs_dropped = 0
+    logs_truncated = False
+    ended = False
+    answered = False
+    """Nobody waits for an answer: it was handed out, or the call was given up."""
+    cold: ColdStart | None = None
+    answer: StreamedAnswer | None = None
+    logs: list[LogEntry] | None = None
+    upload: "asyncio.Task[None] | None" = None
+    window: asyncio.Event | None = None
+    on_given_up: "Callable[[Flight], None] | None" = None
+
+    def __init__(self, call: Call, on_end: OnEnd) -> None:
         self.call = call
-        self.future = future
-        self.call_id = 0
-        self.queued = 0.0
-        self.begun = 0.0
-        self.deadline = 0.0
-        self.cold: ColdStart | None = None
-        self.answer: StreamedAnswer | None = None
-        self.ended = False
-        self.received = 0
-        self.logs: list[LogEntry] | None = None
-        self.log_limit = 0
-        self.log_room = 0
-        self.logs_dropped = 0
-        self.logs_truncated = False
-        self.upload: asyncio.Task[None] | None = None
-        self.window: asyncio.Event | None = None
+        self.on_end = on_end
+
+    def give_up(self) -> None:
+        """Ends the call for its caller, who is gone; nothing happens to one that has ended."""
+        if self.ended:
+            return
+        self.answered = True
+        if self.on_given_up is not None:
+            self.on_given_up(self)
+        self.fail(Failure("exception", "The caller went away.", name="Cancelled"))
 
     def allow_log(self, size: int) -> None:
         """Says how much of its output is kept."""
@@ -101,15 +97,14 @@ class Flight:
             return
         self.ended = True
         duration = time.perf_counter() - self.begun
-        answer = WholeAnswer(status, headers, payload[body_at:], lambda: self._outcome("success", duration, peak_kib))
-        if not self.future.done():
-            self.future.set_result(answer)
+        self._hand_out(
+            WholeAnswer(status, headers, payload[body_at:], lambda: self._outcome("success", duration, peak_kib))
+        )
 
     def open(self, payload: bytes, answer: StreamedAnswer) -> None:
         """Hands out an answer that has begun."""
         self.answer = answer
-        if not self.future.done():
-            self.future.set_result(answer)
+        self._hand_out(answer)
 
     def close(self, peak_kib: int) -> None:
         """Ends a streamed answer well."""
@@ -128,8 +123,13 @@ class Flight:
         error = error_of(failure, outcome)
         if self.answer is not None:
             self.answer.end(outcome, error)
-        elif not self.future.done():
-            self.future.set_exception(error)
+        else:
+            self._hand_out(error)
+
+    def _hand_out(self, end: Answer | InvocationFailed) -> None:
+        if not self.answered:
+            self.answered = True
+            self.on_end(end)
 
     def _outcome(
         self, status: ExecutionStatus, duration: float, peak_kib: int, failure: Failure | None = None

@@ -96,7 +96,7 @@ class Group:
 
     def wanted(self) -> int:
         """Returns how many more workers the waiting calls and the warm minimum need, the version's own bound kept."""
-        waiting = sum(1 for flight in self.waiting if not flight.future.done())
+        waiting = sum(1 for flight in self.waiting if not flight.answered)
         for_calls = math.ceil(waiting / self.concurrency) - self.starting
         alive = self.starting + sum(1 for worker in self.workers if not worker.stopping)
         for_warmth = 0 if self.retired or self.refused() else max(self.keep, self._first is not None) - alive
@@ -144,7 +144,7 @@ class Group:
         """Gives a worker that has room what waits longest."""
         while self.waiting and worker.has_room():
             flight = self.waiting.popleft()
-            if not flight.future.done():
+            if not flight.answered:
                 worker.begin(flight)
         if not worker.has_room():
             return
@@ -191,7 +191,7 @@ class Group:
         next_due = now + self._queue_seconds
         waiting, self.waiting = self.waiting, deque()
         for flight in waiting:
-            if flight.future.done():
+            if flight.answered:
                 continue
             due = flight.queued + self._queue_seconds
             if len(self.waiting) < to_be_served or due > now:

@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from cloudserve.core.confine.bounds import Bounds
 from cloudserve.core.confine.tiers import Protection
 from cloudserve.sandbox import evict
-from cloudserve.sandbox.abc import Answer, Call, ColdStart, Deployment, LogEntry, Outcome, Sandbox, SandboxStats
+from cloudserve.sandbox.abc import Call, ColdStart, Deployment, LogEntry, OnEnd, Outcome, Sandbox, SandboxStats
 from cloudserve.sandbox.ends import WorkerLost
 from cloudserve.sandbox.failures import Failure, error_of
 from cloudserve.sandbox.flight import Flight
@@ -96,20 +96,16 @@ class LocalSandbox(Sandbox):
         )
         await self._launcher.start()
 
-    async def invoke(self, deployment: Deployment, call: Call) -> Answer:
+    def submit(self, deployment: Deployment, call: Call, on_end: OnEnd) -> Callable[[], None]:
         group = self._groups.get(deployment.version_id)
         if group is None or group.deployment is not deployment:
             group = self._group_of(deployment)
-        flight = Flight(call, self._loop.create_future())
+        flight = Flight(call, on_end)
         if self._closing:
             flight.fail(_CLOSING)
         else:
             group.submit(flight)
-        try:
-            return await flight.future
-        except asyncio.CancelledError:
-            self._give_up(group, flight)
-            raise
+        return flight.give_up
 
     async def warm(self, deployment: Deployment) -> None:
         group = self._group_of(deployment)
@@ -173,13 +169,6 @@ class LocalSandbox(Sandbox):
     def _forget(self, group: Group) -> None:
         if group.retired and not group.workers and not group.starting and not group.waiting:
             self._all_groups.discard(group)
-
-    def _give_up(self, group: Group, flight: Flight) -> None:
-        if flight.ended:
-            return
-        for worker in group.workers:
-            worker.calls.give_up(flight)
-        flight.fail(Failure("exception", "The caller went away.", name="Cancelled"))
 
     # -- growing -------------------------------------------------------------------------------------------------
 

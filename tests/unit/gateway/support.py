@@ -32,6 +32,7 @@ from cloudserve.sandbox.abc import (
     Headers,
     InvocationFailed,
     LogEntry,
+    OnEnd,
     Outcome,
     Sandbox,
     SandboxStats,
@@ -101,10 +102,17 @@ class ScriptedSandbox(Sandbox):
     async def start(self) -> None:
         """Nothing to start."""
 
-    async def invoke(self, deployment: Deployment, call: Call) -> Answer:
-        """Runs the script."""
+    def submit(self, deployment: Deployment, call: Call, on_end: OnEnd) -> Callable[[], None]:
+        """Runs the script. What it raises that is no failure of a call is handed on as it is, as a bug would be."""
         self.calls.append((deployment, call))
-        return await self.script(deployment, call)
+        task = asyncio.ensure_future(self.script(deployment, call))
+
+        def ended(task: "asyncio.Future[Answer]") -> None:
+            if not task.cancelled():
+                on_end(task.exception() or task.result())  # type: ignore[arg-type]
+
+        task.add_done_callback(ended)
+        return lambda: task.cancel() and None
 
     async def warm(self, deployment: Deployment) -> None:
         """Remembers it, after what the test has to do meanwhile."""
@@ -267,7 +275,7 @@ async def settled(platform: Platform) -> None:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: object) -> AsyncIterator[int]:
+async def serving(app: object, **options: Any) -> AsyncIterator[int]:
     """Serves an application on a free port of loopback, as the platform does; yields the port."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
@@ -275,8 +283,10 @@ async def serving(app: object) -> AsyncIterator[int]:
         http=HttpProtocol,
         lifespan="off",
         access_log=False,
+        proxy_headers=False,
         log_level="critical",
         timeout_graceful_shutdown=1,
+        **options,
     )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined,method-assign,unused-ignore]
