@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from cloudserve.core.confine.bounds import Bounds
 from cloudserve.core.confine.tiers import TIERS, Protection, Tier, detect
 from cloudserve.core.models.function import Egress, Limits, Runtime
 from cloudserve.sandbox.abc import Answer, Call, Deployment, Sandbox
-from cloudserve.sandbox.pool import LocalSandbox
+from cloudserve.sandbox.pool import USUAL_BOUNDS, LocalSandbox
 
 _numbers = itertools.count(1)
 
@@ -196,7 +197,14 @@ def tiers() -> list[Tier]:
     return [tier for tier in TIERS if tier in wanted and _detected(tier).tier == tier]
 
 
-def make_sandbox(root: Path, *, max_workers: int = 16, idle_seconds: float = 60, queue_seconds: float = 5) -> Sandbox:
+def make_sandbox(
+    root: Path,
+    *,
+    max_workers: int = 16,
+    idle_seconds: float = 60,
+    queue_seconds: float = 5,
+    bounds: Bounds = USUAL_BOUNDS,
+) -> Sandbox:
     """Returns a sandbox of this host."""
     return LocalSandbox(
         work_dir=root / "work",
@@ -205,6 +213,7 @@ def make_sandbox(root: Path, *, max_workers: int = 16, idle_seconds: float = 60,
         queue_seconds=queue_seconds,
         max_response_bytes=64 * MEBIBYTE,
         protection=protection(),
+        bounds=bounds,
     )
 
 

@@ -30,14 +30,13 @@ _log = logging.getLogger(__name__)
 
 
 class Groups:
-    """The groups of a sandbox's workers. Without a parent there are none, and `take` returns None.
+    """The groups of a sandbox's workers. Where this host lets us have none, `take` returns None.
 
     `start` first, `close` when the last worker has ended.
     """
 
-    def __init__(self, bounds: Bounds, open_parent: Callable[[], cgroups.Parent] | None = cgroups.open_parent) -> None:
+    def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._open_parent = open_parent
         self._parent: cgroups.Parent | None = None
         self._stock: list[cgroups.Group] = []
         self._removing: set[asyncio.Task[None]] = set()
@@ -51,10 +50,8 @@ class Groups:
 
     async def start(self) -> None:
         """Makes the parent group and the stock, where this host lets us."""
-        if self._open_parent is None:
-            return
         try:
-            self._parent = await asyncio.to_thread(self._open_parent)
+            self._parent = await asyncio.to_thread(cgroups.open_parent)
         except cgroups.Unavailable as unavailable:
             _log.info("no control groups, the watch stands in: %s", unavailable)
             return
