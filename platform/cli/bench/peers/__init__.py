@@ -35,7 +35,7 @@ def node() -> Path:
 
 def requests_layer() -> Path:
     """Returns a Python function's dependency layer that holds `requests`."""
-    return _kept("requests", "requirements.txt", _install_python)
+    return _kept("requests", "requirements.txt", _install_layer)
 
 
 def addon_layer() -> Path:
@@ -65,9 +65,12 @@ def _make_environment(lock: Path, folder: Path) -> None:
     _run([program, "-m", "pip", "install", "-q", "--require-hashes", "-r", str(lock / "requirements.txt")], folder)
 
 
-def _install_python(lock: Path, folder: Path) -> None:
+def _install_layer(lock: Path, folder: Path) -> None:
     install = [sys.executable, "-m", "pip", "install", "-q", "--require-hashes", "--only-binary", ":all:"]
-    _run([*install, "--target", str(folder), "-r", str(lock / "requirements.txt")], folder)
+    _run([*install, "--no-compile", "--target", str(folder), "-r", str(lock / "requirements.txt")], folder)
+    # As a build of the platform does: an archive has no times, which compiled files are checked against otherwise.
+    compile_all = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-s", str(folder), str(folder)]
+    _run([sys.executable, *compile_all], folder)
 
 
 def _install_node(lock: Path, folder: Path) -> None:
