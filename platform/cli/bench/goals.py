@@ -117,5 +117,9 @@ GOALS: Final = (
     Goal("Fifty idle workers, half Python, half Node", "idle", "MiB", "at most", 250, _of_fifty),
     Goal("A function without a worker", "many", "KiB", "at most", 10, _at("keptKibEach")),
     Goal("Memory grown over many calls", "growth", "MiB", "at most", 2, _at("grownMib")),
+    Goal(
+        "CPU time of a warm Python call, with walls", "walls", "times", "at most", 1.05, _at("python", "cpu", "median")
+    ),
+    Goal("CPU time of a warm Node call, with walls", "walls", "times", "at most", 1.05, _at("node", "cpu", "median")),
     Goal("A stranger's p95 beside 8 spinning neighbours", "neighbours", "times", "at most", 2, _at("times", "median")),
 )

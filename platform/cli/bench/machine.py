@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,9 +15,7 @@ from cloudserve.core.confine import tiers
 from cloudserve.core.version import VERSION
 
 QUIET_PERCENT: Final = 5.0
-"""A run had the machine to itself where all else took less than this of the CPUs, whenever it looked."""
-
-_LOOK_SECONDS: Final = 1.0
+"""A run had the machine to itself where all else took less than this of the CPUs in each of its scenarios."""
 
 
 def describe() -> dict[str, Any]:
@@ -35,9 +34,33 @@ def describe() -> dict[str, Any]:
     }
 
 
-def busy_elsewhere() -> float:
-    """Returns how much of all CPUs is taken just now, in percent; call it while nothing of the run is at work."""
-    return psutil.cpu_percent(_LOOK_SECONDS)
+class Elsewhere:
+    """How much of the CPUs others take, from its making on: what is used of them without this process and what it runs.
+
+    What it runs counts once it has ended and was waited for, all the way down (getrusage(2), RUSAGE_CHILDREN). Time
+    that a hypervisor gave to other machines (`steal`) is others', too.
+    """
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._used = _used()
+        self._own = _own()
+
+    def percent(self) -> float:
+        """Returns others' share of all CPUs, in percent."""
+        others = (_used() - self._used) - (_own() - self._own)
+        room = (time.monotonic() - self._began) * (os.cpu_count() or 1)
+        return round(max(0.0, others / room * 100), 1)
+
+
+def _used() -> float:
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.steal)
+
+
+def _own() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _processor() -> str:

@@ -1,7 +1,8 @@
 """The record of a run in the checkout: the report itself, its picture, and its tables in the documents.
 
-A document has a place for a table between `<!-- bench:NAME -->` and `<!-- /bench -->`; NAME is that of a table of
-`report.tables`, or `conditions`. A test holds that what stands there is what the recorded report says.
+A document has places between `<!-- bench:NAME -->` and `<!-- /bench -->`. NAME is that of a scenario, for all its
+tables, that of one table of `report.tables`, or `conditions`. A test holds that what stands there is what the recorded
+report says.
 """
 
 import json
@@ -47,5 +48,7 @@ def write(document: dict[str, Any], checkout: Path) -> None:
 def filled(text: str, document: dict[str, Any]) -> str:
     """Returns a document with what a report says in each of its places. Raises `KeyError` for an unknown name."""
     blocks = {table.name: table.markdown() for table in report.tables(document)}
+    for name in document["scenarios"]:
+        blocks[name] = "\n\n".join(f"{one.title}:\n\n{one.markdown()}" for one in report.of_scenario(document, name))
     blocks["conditions"] = f"Measured on {report.conditions(document)}"
-    return _PLACE.sub(lambda place: f"{place[1]}{blocks[place[2]]}\n{place[3]}", text)
+    return _PLACE.sub(lambda place: f"{place[1]}\n{blocks[place[2]]}\n\n{place[3]}", text)

@@ -11,6 +11,7 @@ from cloudserve.cli.bench.goals import Unit, verdicts
 from cloudserve.cli.bench.machine import QUIET_PERCENT
 from cloudserve.cli.bench.statistics import Spread
 
+_WARM: Final = {"python": "Python", "node": "Node"}
 _FORMS: Final[dict[Unit, str]] = {
     "share": "{:.0%}",
     "times": "{:.2f} times",
@@ -40,7 +41,11 @@ def conditions(document: dict[str, Any]) -> str:
     machine = document["machine"]
     day = datetime.fromisoformat(document["date"]).strftime("%Y-%m-%d")
     busy = document["busyElsewherePercent"]
-    alone = "nothing else running" if busy <= QUIET_PERCENT else f"UNDER LOAD: other work took up to {busy:.0f} % of it"
+    alone = (
+        "nothing else running"
+        if busy <= QUIET_PERCENT
+        else f"UNDER LOAD: other work took up to {busy:.0f} % of the CPUs"
+    )
     return (
         f"{day}, {machine['processor']}, {machine['cores']} cores, {machine['memoryGiB']} GiB, {machine['system']}, "
         f"Python {machine['python']}, Node {machine['node']}, wrk {machine['wrk']}, tier {machine['tier']}, "
@@ -50,8 +55,12 @@ def conditions(document: dict[str, Any]) -> str:
 
 def tables(document: dict[str, Any]) -> list[Table]:
     """Returns the tables of the scenarios that a report has, and last how it stands beside the goals."""
-    found = [table for name, of_it in document["scenarios"].items() for table in _TABLES[name](of_it)]
-    return [*found, _goals(document)]
+    return [*(table for name in document["scenarios"] for table in of_scenario(document, name)), _goals(document)]
+
+
+def of_scenario(document: dict[str, Any], name: str) -> list[Table]:
+    """Returns the tables of one scenario."""
+    return _TABLES[name](document["scenarios"][name])
 
 
 def _throughput(found: dict[str, Any]) -> list[Table]:
@@ -128,6 +137,14 @@ def _neighbours(found: dict[str, Any]) -> list[Table]:
     return [Table("neighbours", "A stranger's calls", ["", "p95 ms"], rows)]
 
 
+def _walls(found: dict[str, Any]) -> list[Table]:
+    rows = [
+        [_WARM[name], _spread(row["speed"], "{:.2f}"), _spread(row["cpu"], "{:.2f}")] for name, row in found.items()
+    ]
+    columns = ["", "calls a second", "CPU time a call"]
+    return [Table("walls", "Warm calls with walls, as multiples of those without", columns, rows)]
+
+
 def _goals(document: dict[str, Any]) -> Table:
     rows = [
         [
@@ -154,4 +171,5 @@ _TABLES: Final[dict[str, Callable[[dict[str, Any]], list[Table]]]] = {
     "idle": _idle,
     "growth": _growth,
     "neighbours": _neighbours,
+    "walls": _walls,
 }

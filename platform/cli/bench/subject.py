@@ -22,6 +22,9 @@ from cloudserve.cli.output import CommandError
 from cloudserve.core.config import DataFolder
 from cloudserve.core.store.sqlite import SqliteStore
 
+PLATFORM: Final = "cloudserve.cli.platform"
+UNWALLED: Final = "cloudserve.cli.bench.unwalled"
+
 _START_SECONDS: Final = 60.0
 _END_SECONDS: Final = 40.0
 _LIMITS_ON: Final = {"rate_per_second": 1_000_000, "rate_burst": 1_000_000}
@@ -57,17 +60,17 @@ async def _executed(database: Path) -> int:
 
 
 @contextlib.contextmanager
-def platform(seeds: Sequence[Seed], **settings: object) -> Iterator[Subject]:
+def platform(seeds: Sequence[Seed], *, program: str = PLATFORM, **settings: object) -> Iterator[Subject]:
     """Runs a platform of its own with these functions and settings, and leaves nothing of it."""
     with (
         tempfile.TemporaryDirectory(prefix="cloudserve-bench-") as scratch,
-        _running(Path(scratch), seeds, settings) as it,
+        _running(Path(scratch), seeds, program, settings) as it,
     ):
         yield it
 
 
 @contextlib.contextmanager
-def _running(folder: Path, seeds: Sequence[Seed], settings: Mapping[str, object]) -> Iterator[Subject]:
+def _running(folder: Path, seeds: Sequence[Seed], program: str, settings: Mapping[str, object]) -> Iterator[Subject]:
     data_dir = folder / "data"
     keys = plant(data_dir, seeds)
     written = folder / "settings.json"
@@ -83,7 +86,7 @@ def _running(folder: Path, seeds: Sequence[Seed], settings: Mapping[str, object]
         given = {"--platform": api.fileno(), "--run": run.fileno(), "--tell": tell, "--lifeline": watch}
         arguments = [text for name, number in given.items() for text in (name, str(number))]
         process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-m", "cloudserve.cli.platform", "--settings", str(written), *arguments],
+            [sys.executable, "-m", program, "--settings", str(written), *arguments],
             env=environment() | {"PYTHONPATH": os.pathsep.join(sys.path)},
             pass_fds=list(given.values()),
             stdin=subprocess.DEVNULL,
@@ -105,7 +108,7 @@ def _running(folder: Path, seeds: Sequence[Seed], settings: Mapping[str, object]
 def _await_ready(told: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
     until = time.monotonic() + _START_SECONDS
     while time.monotonic() < until and process.poll() is None:
-        if select.select([told], [], [], 0.2)[0] and os.read(told, 100):
+        if select.select([told], [], [], 0.2)[0] and os.read(told, 100).startswith(b"ready"):
             return
     raise CommandError(f"The platform did not start. It says:\n{log.read_text()[-2000:]}", reason="no-platform")
 

@@ -59,5 +59,6 @@ def made_up() -> dict[str, Any]:
             "idle": {"workers": 50, "python": {"mib": 100.0}, "node": {"mib": 300.0}, "mixed": {"mib": 200.0}},
             "growth": {"calls": 270_000, "residentMib": 150.0, "grownMib": 0.1, "over": 200_000},
             "neighbours": {"neighbours": 8, "aloneMs": spread(1), "besideMs": spread(1.5), "times": spread(1.5)},
+            "walls": {name: {"speed": spread(0.99), "cpu": spread(1.01)} for name in ("python", "node")},
         },
     }

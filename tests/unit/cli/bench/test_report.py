@@ -66,8 +66,8 @@ def test_a_document_gets_its_tables() -> None:
     """Between the marks, which stay; what was there goes."""
     text = "Before.\n<!-- bench:burst -->\nold\n<!-- /bench -->\nAfter.\n"
     filled = record.filled(text, made_up())
-    assert filled.startswith("Before.\n<!-- bench:burst -->\n|  | calls |")
-    assert filled.endswith("|\n<!-- /bench -->\nAfter.\n")
+    assert filled.startswith("Before.\n<!-- bench:burst -->\n\nFirst calls of one function at once:\n\n|  | calls |")
+    assert filled.endswith("|\n\n<!-- /bench -->\nAfter.\n")
     assert "old" not in filled
     assert record.filled(filled, made_up()) == filled
 
