@@ -1,4 +1,4 @@
-"""What the documents say of the benchmark is what the recorded report says: `./cloudserve bench --record` writes both."""
+"""What the documents say of the benchmark is what the recorded report says; `bench --record` writes both."""
 
 import json
 import re
