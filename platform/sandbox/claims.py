@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Final
 
-from cloudserve.sandbox.abc import Answer, Call, Deployment, InvocationFailed, Outcome, Sandbox, SandboxStats
+from cloudserve.sandbox.abc import Answer, Call, Deployment, InvocationFailed, OnEnd, Outcome, Sandbox, SandboxStats
 from cloudserve.sandbox.failures import Failure, error_of
 from cloudserve.sandbox.line import Line
 
@@ -60,6 +60,7 @@ class ClaimedSandbox(Sandbox):
         self._longest = 0.0
         self._kept_warm: dict[str, Deployment] = {}
         self._warming: set[asyncio.Task[None]] = set()
+        self._coming: set[asyncio.Task[Callable[[], None]]] = set()
         self._changed = asyncio.Event()
         self._turning: asyncio.Task[None] | None = None
         self._ended = SandboxStats(workers=0, busy=0, waiting=0, starts=0, kills=0)
@@ -70,24 +71,55 @@ class ClaimedSandbox(Sandbox):
         self._loop = asyncio.get_running_loop()
         self._sandbox = await self._started()
 
-    async def invoke(self, deployment: Deployment, call: Call) -> Answer:
-        owner = deployment.owner_id
-        if self._line.holder == owner:
+    def submit(self, deployment: Deployment, call: Call, on_end: OnEnd) -> Callable[[], None]:
+        if self._line.holder == deployment.owner_id:
             self._under_way += 1
-        else:
-            await self._turn_of(owner)
+            return self._hand_over(deployment, call, on_end)
+        task = self._loop.create_task(self._submit_in_turn(deployment, call, on_end))
+        self._coming.add(task)
+        task.add_done_callback(self._coming.discard)
+
+        def give_up() -> None:
+            if not task.cancel() and not task.cancelled():
+                task.result()()
+
+        return give_up
+
+    async def _submit_in_turn(self, deployment: Deployment, call: Call, on_end: OnEnd) -> Callable[[], None]:
+        try:
+            await self._turn_of(deployment.owner_id)
+        except InvocationFailed as failure:
+            on_end(failure)
+            return _nothing
+        return self._hand_over(deployment, call, on_end)
+
+    def _hand_over(self, deployment: Deployment, call: Call, on_end: OnEnd) -> Callable[[], None]:
+        """Submits a call that counts as under way until it has ended, or was given up."""
         sandbox = self._sandbox
         assert sandbox is not None  # noqa: S101 - it stays while a call is under way
         self._longest = max(self._longest, deployment.limits.timeout_seconds)
-        try:
-            answer = await sandbox.invoke(deployment, call)
-        except BaseException:
-            self._over()
-            raise
-        if answer.body is not None:
-            self._over()
-            return answer
-        return _CountedAnswer(answer, self._over)
+        under_way = True
+
+        def over() -> None:
+            nonlocal under_way
+            if under_way:
+                under_way = False
+                self._over()
+
+        def ended(end: Answer | InvocationFailed) -> None:
+            if isinstance(end, Answer) and end.body is None:
+                on_end(_CountedAnswer(end, over))
+            else:
+                over()
+                on_end(end)
+
+        give_up = sandbox.submit(deployment, call, ended)
+
+        def give_up_and_count() -> None:
+            give_up()
+            over()
+
+        return give_up_and_count
 
     async def warm(self, deployment: Deployment) -> None:
         if deployment.limits.min_warm:
@@ -309,3 +341,7 @@ def _failed(failure: Failure) -> InvocationFailed:
 def _sum(now: SandboxStats, ended: SandboxStats) -> SandboxStats:
     """Adds what an ended sandbox has counted."""
     return replace(now, starts=now.starts + ended.starts, kills=now.kills + ended.kills)
+
+
+def _nothing() -> None:
+    """What there is to give up of a call that has failed."""

@@ -1,7 +1,7 @@
 """One owner at a time: who is served when, with scripted sandboxes in place of real ones."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from cloudserve.core.models.function import Egress, Limits
-from cloudserve.sandbox.abc import Answer, Call, Deployment, InvocationFailed, Outcome, Sandbox, SandboxStats
+from cloudserve.sandbox.abc import Call, Deployment, InvocationFailed, OnEnd, Outcome, Sandbox, SandboxStats
 from cloudserve.sandbox.answers import StreamedAnswer, WholeAnswer
 from cloudserve.sandbox.claims import ClaimedSandbox
 from tests.contract.sandboxes import make_call, read, until
 
 SUCCESS = Outcome("success", 1, 1)
+SHUT_DOWN = InvocationFailed(503, "closed", component="sandbox", reason="shutdown", outcome=SUCCESS)
 
 
 class Scripted(Sandbox):
@@ -35,20 +36,26 @@ class Scripted(Sandbox):
         if self.world.broken:
             raise OSError("no more processes")
 
-    async def invoke(self, deployment: Deployment, call: Call) -> Answer:
+    def submit(self, deployment: Deployment, call: Call, on_end: OnEnd) -> Callable[[], None]:
         assert not self.closed
         self.owners.add(deployment.owner_id)
         self.world.served.append(deployment.owner_id)
         self.calls += 1
-        if call.path == "/held":
-            self.held.append(asyncio.get_running_loop().create_future())
-            await self.held[-1]
         if call.path == "/streamed":
             self.streams.append(
                 StreamedAnswer(200, (), on_consumed=lambda _: None, on_given_up=lambda: self.streams[-1].end(SUCCESS))
             )
-            return self.streams[-1]
-        return WholeAnswer(200, (), deployment.owner_id.encode(), lambda: SUCCESS)
+            on_end(self.streams[-1])
+            return lambda: None
+        answer = WholeAnswer(200, (), deployment.owner_id.encode(), lambda: SUCCESS)
+        if call.path != "/held":
+            on_end(answer)
+            return lambda: None
+        held = asyncio.get_running_loop().create_future()
+        self.held.append(held)
+        wanted = [on_end]
+        held.add_done_callback(lambda _: [end(SHUT_DOWN if held.cancelled() else answer) for end in wanted])
+        return wanted.clear
 
     async def warm(self, deployment: Deployment) -> None:
         self.owners.add(deployment.owner_id)
@@ -144,7 +151,7 @@ async def test_owners_are_served_in_the_order_they_came() -> None:
         await until(lambda: made.made[0].held)
         order = ["bob", "cyd", "bob", "dan", "cyd"]
         waiting = [made.begin(owner) for owner in order]
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
         late = made.begin("ann")
         await asyncio.sleep(0.05)
         assert made.served == ["ann"]
@@ -302,7 +309,7 @@ async def test_closing_refuses_who_waits() -> None:
         assert (refused.value.status, refused.value.reason) == (503, "shutdown")
         with pytest.raises(InvocationFailed):
             await made.call("cyd")
-        with pytest.raises(asyncio.CancelledError):
+        with pytest.raises(InvocationFailed):
             await held
 
 
