@@ -7,7 +7,7 @@ import pytest
 
 from cloudserve.core.models.function import Runtime
 from cloudserve.sandbox.abc import InvocationFailed
-from tests.contract.sandboxes import ECHO, JSON, Functions, read
+from tests.contract.sandboxes import ECHO, JSON, Functions, read, until
 
 
 async def test_a_call_is_answered_with_its_outcome(functions: Functions, runtime: Runtime) -> None:
@@ -67,6 +67,21 @@ async def test_a_call_that_takes_too_long_is_a_504(functions: Functions, runtime
     assert caught.value.outcome.limit == "0.3 s"
     assert [entry.message for entry in caught.value.outcome.logs] == ["begun"]
     assert await read(await functions.call(deployment)) == b"1"
+
+
+async def test_a_thread_that_takes_too_long_costs_the_worker_its_life(functions: Functions) -> None:
+    """With several calls in a worker a handler that can't be stopped goes on in no thread after its time."""
+    code = (
+        "import secrets, time\nNAME = secrets.token_hex()\ndef handler(context):\n"
+        "    while context.path == '/spin': time.sleep(0.01)\n    return NAME\n"
+    )
+    deployment = functions.deploy("python", code, timeout_seconds=0.3, concurrency=4)
+    before = await read(await functions.call(deployment))
+    with pytest.raises(InvocationFailed) as caught:
+        await functions.call(deployment, path="/spin")
+    assert caught.value.reason == "timeout"
+    await until(lambda: functions.sandbox.stats().workers == 0)
+    assert await read(await functions.call(deployment)) != before
 
 
 async def test_code_that_does_not_load_is_a_500(functions: Functions, runtime: Runtime) -> None:

@@ -118,8 +118,16 @@ class _Server:
             self._calls.pop(call_id, None)
 
     async def _in_thread(self, function: Any, *arguments: Any) -> Any:
+        """Runs it and waits for its end, also when the call is cancelled meanwhile: nothing can stop a thread, and the
+        host takes an answer to mean that nothing of the call goes on. Without one it ends the worker.
+        """
         run = copy_context().run
-        return await asyncio.get_running_loop().run_in_executor(self._threads, run, function, *arguments)
+        running = asyncio.get_running_loop().run_in_executor(self._threads, run, function, *arguments)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            raise
 
     async def _stream(self, call_id: int, call: _Under, body: bytes | Iterator[Any] | AsyncIterator[Any]) -> None:
         if isinstance(body, bytes):
