@@ -31,6 +31,9 @@ class Attack:
         return {"A": self.a, "B": self.b, "C": self.c}[tier]
 
 
+_POD: Final[AttackOutcome] = "contained to the pod"
+
+
 def _blocked(name: str, tries: str) -> Attack:
     return Attack(name, tries, "blocked", "blocked", "blocked")
 
@@ -42,7 +45,7 @@ def _worker(name: str, tries: str) -> Attack:
 
 def _shared_in_pod(name: str, tries: str) -> Attack:
     own: AttackOutcome = "contained to the worker"
-    return Attack(name, tries, own, own, "contained to the pod")
+    return Attack(name, tries, own, own, _POD)
 
 
 ATTACKS: Final = (
@@ -53,8 +56,9 @@ ATTACKS: Final = (
     _blocked("platform-memory", "Read the platform's environment and memory, and what its zygote would pass on"),
     _blocked("tree-escapes", "Leave its own folder through symbolic links and `..`"),
     _blocked("writes", "Write outside its temporary folder"),
+    Attack("file-modes", "Change mode, owner or times of files that it can't write", "blocked", "blocked", _POD),
     # Other processes
-    Attack("list-processes", "List processes other than its own", "blocked", "blocked", "contained to the pod"),
+    Attack("list-processes", "List processes other than its own", "blocked", "blocked", _POD),
     _blocked("signals", "Signal other processes, or change their priority, limits or processor"),
     _blocked("tracing", "ptrace, process_vm_readv, pidfd_getfd and kcmp on other processes"),
     _blocked("control-channels", "Speak to the zygote or the warden over an inherited descriptor"),
