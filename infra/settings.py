@@ -7,7 +7,7 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Final
 
@@ -58,6 +58,7 @@ class Settings:
     retention_days: int
     minimum_tier: str
     unsafe_without_walls: bool
+    egress_allow: str
     log_level: str
 
     @classmethod
@@ -103,6 +104,7 @@ class Settings:
             retention_days=given.number("retentionDays", 30, 1, 3650),
             minimum_tier=given.choice("minimumTier", "C", TIERS),
             unsafe_without_walls=given.flag("unsafeWithoutWalls", False),
+            egress_allow=given.networks("egressAllow"),
             log_level=given.choice("logLevel", "info", LOG_LEVELS),
         )
 
@@ -185,6 +187,22 @@ class _Reader:
             raise SettingError(
                 f"cloudserve:{name} is {value!r}; it must be an IP address, such as 127.0.0.1."
             ) from None
+        return value
+
+    def networks(self, name: str) -> str:
+        value = self.text(name, "")
+        for entry in filter(None, map(str.strip, value.split(","))):
+            host, colon, port = entry.rpartition(":") if "]" in entry or entry.count(":") == 1 else (entry, "", "")
+            try:
+                ip_network((host if colon else entry).replace("[", "").replace("]", ""), strict=False)
+                valid = not colon or 1 <= int(port) <= 65535
+            except ValueError:
+                valid = False
+            if not valid:
+                raise SettingError(
+                    f"cloudserve:{name} has {entry!r}; it takes addresses and networks with commas between, "
+                    "with a port or without, such as 10.0.0.5:5432 or 10.1.0.0/16."
+                )
         return value
 
     def origin(self, name: str) -> str:

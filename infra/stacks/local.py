@@ -63,5 +63,6 @@ def platform_settings(settings: Settings) -> dict[str, Any]:
         "retention_days": settings.retention_days,
         "minimum_tier": settings.minimum_tier,
         "unsafe_without_walls": settings.unsafe_without_walls,
+        "egress_allow": settings.egress_allow,
         "log_level": settings.log_level,
     }

@@ -114,6 +114,7 @@ def _sandbox(settings: Settings, folder: DataFolder, protection: Protection) -> 
             queue_seconds=settings.queue_seconds,
             max_response_bytes=settings.max_response_mb * MEBIBYTE,
             bounds=settings.bounds(),
+            egress_allow=settings.egress_permitted(),
             protection=protection,
         )
 

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import (
     BaseSettings,
     JsonConfigSettingsSource,
@@ -17,6 +17,7 @@ from pydantic_settings import (
 )
 
 from cloudserve.core.confine.bounds import Bounds
+from cloudserve.core.confine.egress.policy import parse_permitted
 
 MEBIBYTE: Final = 1024 * 1024
 
@@ -62,6 +63,10 @@ class Settings(BaseSettings):
     retention_days: int = Field(30, ge=1, le=3650, description="Days that logs and usage records are kept.")
     minimum_tier: Literal["A", "B", "C"] = Field("C", description="The weakest walls to start with (docs/sandbox.md).")
     unsafe_without_walls: bool = Field(False, description="Start on a weaker host all the same: for development only.")
+    egress_allow: str = Field(
+        "",
+        description="Addresses and networks that functions may reach though they are not public, with commas between.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What the log shows.")
 
     @classmethod
@@ -75,6 +80,17 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Reads arguments first, then the environment, then the file."""
         return init_settings, env_settings, JsonConfigSettingsSource(settings_cls)
+
+    @field_validator("egress_allow")
+    @classmethod
+    def _is_readable(cls, value: str) -> str:
+        """Refuses what the warden couldn't read; a ValueError is pydantic's to report."""
+        parse_permitted(_entries(value))
+        return value
+
+    def egress_permitted(self) -> list[str]:
+        """Returns the entries of `egress_allow`: `10.0.0.5`, `10.0.0.0/8:5432`, `[fd00::]/8:443`."""
+        return _entries(self.egress_allow)
 
     def bounds(self) -> Bounds:
         """Returns what each worker may use beside time and memory."""
@@ -94,6 +110,10 @@ class Settings(BaseSettings):
             model_config = SettingsConfigDict(json_file=file)
 
         return cls.model_validate(FromFile(**values).model_dump())
+
+
+def _entries(text: str) -> list[str]:
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
 
 
 class DataFolder:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloudserve.core.confine.bounds import Bounds
+from cloudserve.core.confine.egress.policy import Refusal
 from cloudserve.core.confine.tiers import Protection
 from cloudserve.core.models.function import Egress
 from cloudserve.sandbox.channel import Channel
@@ -32,16 +33,6 @@ class Spawned:
     id: int
     pid: int
     walls_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A connection, or a name, that a worker was refused: by which rule, and what would allow it."""
-
-    address: str
-    port: int
-    rule: str
-    remedy: str
 
 
 class Guard:
@@ -189,9 +180,10 @@ class Guard:
             if admitted is not None and not admitted.done():
                 admitted.set_exception(OSError(message["error"]))
         else:
-            on_refused = self._on_refused.get(message["refused"])
+            refusal = Refusal(message.pop("refused"), **message)
+            on_refused = self._on_refused.get(refusal.worker_id)
             if on_refused is not None:
-                on_refused(Refusal(message["address"], message["port"], message["rule"], message["remedy"]))
+                on_refused(refusal)
 
     def _lost(self) -> None:
         """One of the processes has ended, so the others do."""

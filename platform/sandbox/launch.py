@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloudserve.core.confine.bounds import Bounds
+from cloudserve.core.confine.egress.resolvers import WORKER_OPTIONS
 from cloudserve.core.confine.tiers import Protection
 from cloudserve.sandbox import layout
 from cloudserve.sandbox.abc import Deployment
@@ -57,6 +58,9 @@ class Launcher:
         self._bounds = bounds
         self._groups = Groups(bounds)
         self._egress_allow = egress_allow
+        self._own_environment: dict[str, str] = {}
+        if protection.tier == "C":  # where there is no resolv.conf of its own to say so
+            self._own_environment["RES_OPTIONS"] = WORKER_OPTIONS
         self._guard: Guard | None = None
         self._starting = asyncio.Lock()
         self._numbers = itertools.count(1)
@@ -122,7 +126,7 @@ class Launcher:
             "entry": deployment.entry,
             "handler": deployment.handler,
             "layer": places.layer,
-            "environment": dict(deployment.environment),
+            "environment": {**self._own_environment, **deployment.environment},
             "functionName": deployment.function_name or deployment.function_id,
             "version": deployment.number,
             "memoryMb": deployment.limits.memory_mb,

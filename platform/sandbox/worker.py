@@ -17,13 +17,14 @@ from typing import Any
 
 from cloudserve.core.confine.bounds import Bounds
 from cloudserve.core.confine.cgroups import Group
+from cloudserve.core.confine.egress.policy import Refusal
 from cloudserve.core.models.function import Egress
 from cloudserve.sandbox.abc import ColdStart
 from cloudserve.sandbox.calls import Calls
 from cloudserve.sandbox.ends import WorkerLost, cause_of
 from cloudserve.sandbox.failures import Failure
 from cloudserve.sandbox.flight import Flight
-from cloudserve.sandbox.guard import Guard, Refusal
+from cloudserve.sandbox.guard import Guard
 from cloudserve.sandbox.layout import HOME
 from cloudserve.sandbox.limits import out_of_memory
 
@@ -165,8 +166,7 @@ class Worker:
             self._guard.kill(self._id)
 
     def _on_refused(self, refusal: Refusal) -> None:
-        where = f"{refusal.address}, port {refusal.port}"
-        self.calls.log(f"Refused to connect to {where}: {refusal.rule}. What would allow it: {refusal.remedy}.")
+        self.calls.log(str(refusal))
 
     def _on_ended(self, status: int, peak_kib: int) -> None:
         if self.ended.done():

@@ -62,6 +62,7 @@ class Functions:
         environment: dict[str, str] | None = None,
         function_id: str | None = None,
         files: dict[str, str] | None = None,
+        egress: Egress | None = None,
         **limits: Any,
     ) -> Deployment:
         """Returns the deployment of one file of code."""
@@ -83,7 +84,7 @@ class Functions:
             handler=handler,
             layer=layer,
             limits=Limits(**limits),
-            egress=Egress(),
+            egress=egress or Egress(),
             environment=environment or {},
             function_name="thing",
         )
@@ -204,6 +205,7 @@ def make_sandbox(
     idle_seconds: float = 60,
     queue_seconds: float = 5,
     bounds: Bounds = USUAL_BOUNDS,
+    egress_allow: tuple[str, ...] = (),
 ) -> Sandbox:
     """Returns a sandbox of this host."""
     return LocalSandbox(
@@ -214,6 +216,7 @@ def make_sandbox(
         max_response_bytes=64 * MEBIBYTE,
         protection=protection(),
         bounds=bounds,
+        egress_allow=egress_allow,
     )
 
 

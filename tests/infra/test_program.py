@@ -159,6 +159,8 @@ def test_refuses_an_unknown_setting_by_name(mocks: Recorder) -> None:
         ("dataDir", "data", "absolute path"),
         ("target", "moon", "one of local"),
         ("minimumTier", "D", "one of A, B, C"),
+        ("egressAllow", "10.0.0.0/8, db.example", "such as 10.0.0.5:5432 or 10.1.0.0/16"),
+        ("egressAllow", "10.0.0.5:99999", "'10.0.0.5:99999'"),
         ("unsafeWithoutWalls", "perhaps", "one of true, false"),
     ],
 )

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from cloudserve.core.confine.egress.policy import parse_target
 from cloudserve.core.environment import is_reserved
 from cloudserve.core.errors import FieldError, Problem, invalid
 from cloudserve.core.models.function import Egress
@@ -15,8 +16,6 @@ MAX_HANDLER: Final = 200
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HANDLER: Final = re.compile(r"[^\W\d][\w$]*(?:\.[^\W\d][\w$]*)*|\$[\w$]*")
-_HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9])?(?::[0-9]{1,5})?|\[[0-9a-f:]+\](?::[0-9]{1,5})?")
-_MAX_PORT: Final = 65535
 
 
 def check_handler(handler: str | None) -> None:
@@ -56,10 +55,11 @@ def check_egress(egress: Egress) -> None:
     if egress.mode == "list" and not egress.allow:
         raise _invalid("egress.allow", "The mode `list` needs hosts.", "Name some, or set `mode` to `none`.")
     for host in egress.allow:
-        port = host.rpartition(":")[2] if not host.endswith("]") and ":" in host else "1"
-        if len(host) > 260 or not _HOST.fullmatch(host.lower()) or not 1 <= int(port) <= _MAX_PORT:
-            message = f"`{host[:80]}` is neither a host nor `host:port`."
-            raise _invalid("egress.allow", message, "Write it such as `api.example.com` or `10.0.0.1:5432`.")
+        try:
+            parse_target(host)
+        except ValueError as error:
+            remedy = "Write it such as `api.example.com:443`, `*.example.com`, `10.0.0.1:5432` or `[2001:db8::]/32`."
+            raise _invalid("egress.allow", f"{error}.", remedy) from error
 
 
 def _check_names(field: str, names: Sequence[str]) -> None:

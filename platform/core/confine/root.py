@@ -12,6 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self
 
+from cloudserve.core.confine.egress.resolvers import WORKER_OPTIONS
+
 _LIBRARIES: Final = ("bin", "lib", "sbin")
 """How the names of the system's folders beside /usr begin: also lib64, libx32."""
 
@@ -131,7 +133,7 @@ def resolver_configuration() -> str:
         servers = nameservers(_RESOLVERS.read_text("utf-8", "replace"))
     except OSError:
         servers = []
-    return "".join(f"nameserver {server}\n" for server in servers) + "options use-vc\n"
+    return "".join(f"nameserver {server}\n" for server in servers) + f"options {WORKER_OPTIONS}\n"
 
 
 def shown_of_etc() -> Iterator[str]:

@@ -21,12 +21,12 @@ import select
 import socket
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cloudserve.core.confine.egress.policy import Rules, parse_permitted
-from cloudserve.core.confine.egress.supervisor import Refusal, Supervisor
+from cloudserve.core.confine.egress.policy import Refusal, Rules, parse_permitted
+from cloudserve.core.confine.egress.supervisor import Supervisor
 from cloudserve.sandbox.runtimes.python.settings import Settings
 from cloudserve.sandbox.warden.mounts import Mounter
 
@@ -111,8 +111,8 @@ class Warden:
             self._tell({"admitted": worker_id})
 
     def _refused(self, refusal: Refusal) -> None:
-        words = {"rule": refusal.rule, "remedy": refusal.remedy}
-        self._tell({"refused": refusal.worker, "address": refusal.address, "port": refusal.port, **words})
+        fields = asdict(refusal)
+        self._tell({"refused": fields.pop("worker_id"), **fields})
 
     def _tell(self, message: dict[str, Any]) -> None:
         self._unsent.append(json.dumps(message).encode())

@@ -77,6 +77,25 @@ class Decision:
     remedy: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a worker was refused: a connection to an address, or the look-up of a name; and what would allow it."""
+
+    worker_id: int
+    address: str
+    port: int
+    rule: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """The sentence for the call's log."""
+        try:
+            what = f"connection to {endpoint(ipaddress.ip_address(self.address), self.port)}"
+        except ValueError:
+            what = f"look-up of {self.address}"
+        return f"{what} refused: {self.rule}; allow it with {self.remedy}"
+
+
 ALLOWED: Final = Decision(True)
 
 
@@ -101,7 +120,7 @@ def decide(
     if not any(target.covers(address, port) for target in permitted):
         rule = special(address) or ("the host's own address" if is_own else None)
         if rule is not None:
-            return Decision(False, rule, f"the platform's setting `egress_allow` with {shown}")
+            return Decision(False, rule, f"`egress_allow` (cloudserve:egressAllow) in the platform's settings: {shown}")
     if rules.mode == "list" and not is_answered and not any(target.covers(address, port) for target in rules.targets):
         return Decision(False, "not on the function's list", f"`--egress {shown}`, or its host name, added to the list")
     return ALLOWED
@@ -167,7 +186,4 @@ def _network(host: str) -> Network | None:
 
 
 def _unreadable(text: str) -> ValueError:
-    return ValueError(
-        f"`{text[:80]}` is no host, address or network, with a port or without, "
-        "such as `api.example.com`, `10.0.0.1:5432` or `[2001:db8::]/32:443`"
-    )
+    return ValueError(f"`{text[:80]}` is no host, address or network, with a port or without")

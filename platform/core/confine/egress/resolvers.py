@@ -14,11 +14,6 @@ MOST: Final = 3
 WORKER_OPTIONS: Final = "use-vc timeout:10 attempts:1"
 """A worker resolves by TCP, which alone it has, and leaves asking again to the supervisor (`RES_OPTIONS`, too)."""
 
-WORKER_RESOLVER: Final = ipaddress.ip_address("127.0.0.53")
-"""What a worker is told of where it has an /etc/resolv.conf of its own; behind it stands the supervisor."""
-
-WORKER_RESOLV_CONF: Final = f"nameserver {WORKER_RESOLVER}\noptions {WORKER_OPTIONS}\n"
-
 _FILE: Final = Path("/etc/resolv.conf")
 _LOCAL: Final = ipaddress.ip_address("127.0.0.1")
 
@@ -58,8 +53,7 @@ class Resolvers:
 
     def are_at(self, address: Address, port: int) -> bool:
         """Tells whether a connection is meant for a resolver, so that the supervisor answers instead."""
-        plain = canonical(address)
-        return (plain, port) in self.nameservers or (plain == WORKER_RESOLVER and port == DNS_PORT)
+        return (canonical(address), port) in self.nameservers
 
     def may_have_added(self, name: str) -> bool:
         """Tells whether a name ends in a domain of the search list, so that it may be nobody's wish."""

@@ -16,7 +16,6 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -29,7 +28,7 @@ from cloudserve.core.confine.egress.connecting import (
     waits,
 )
 from cloudserve.core.confine.egress.notifications import Listener, Notification
-from cloudserve.core.confine.egress.policy import Rules, Target, decide
+from cloudserve.core.confine.egress.policy import Refusal, Rules, Target, decide
 from cloudserve.core.confine.egress.reactor import Reactor
 from cloudserve.core.confine.egress.relay import Relay
 from cloudserve.core.confine.egress.resolvers import DNS_PORT, Resolvers
@@ -41,17 +40,6 @@ from cloudserve.core.confine.numbers import by_argument, machine
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _TYPE: Final = 0xF
 _WORD: Final = 0xFFFFFFFF
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A connection, or a name, that was refused: by which rule, and what would allow it."""
-
-    worker: int
-    address: str
-    port: int
-    rule: str
-    remedy: str
 
 
 class Supervisor:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from cloudserve.core.confine.egress.policy import Rules, parse_permitted
+from cloudserve.core.confine.egress.policy import Refusal, Rules, parse_permitted
 from cloudserve.core.confine.egress.resolvers import Resolvers
-from cloudserve.core.confine.egress.supervisor import Refusal, Supervisor
+from cloudserve.core.confine.egress.supervisor import Supervisor
 from cloudserve.core.confine.seccomp import install, worker_filter
 from cloudserve.core.confine.syscalls import (
     CLONE_NEWNET,

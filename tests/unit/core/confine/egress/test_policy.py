@@ -172,7 +172,7 @@ def test_a_list_opens_no_special_address() -> None:
     ten = ip_address("10.0.0.5")
     refused = decide(rules, (), ten, 5432)
     assert refused.rule == "private address"
-    assert refused.remedy == "the platform's setting `egress_allow` with 10.0.0.5:5432"
+    assert refused.remedy == "`egress_allow` (cloudserve:egressAllow) in the platform's settings: 10.0.0.5:5432"
     assert not decide(rules, (), ip_address("127.0.0.1"), 80, is_answered=True).allowed
     permitted = parse_permitted(["10.0.0.0/24"])
     assert decide(rules, permitted, ten, 5432).allowed

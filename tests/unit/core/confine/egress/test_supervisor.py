@@ -106,7 +106,7 @@ def test_a_refused_connection_fails_with_eacces_and_is_told(behind: Behind) -> N
     assert behind.run(lambda: [_error(address, 5432) for address in addresses]) == [errno.EACCES] * len(addresses)
     first = behind.refusals[0]
     assert (first.address, first.port, first.rule) == ("10.0.0.5", 5432, "private address")
-    assert first.remedy == "the platform's setting `egress_allow` with 10.0.0.5:5432"
+    assert first.remedy == "`egress_allow` (cloudserve:egressAllow) in the platform's settings: 10.0.0.5:5432"
     assert [refusal.rule for refusal in behind.refusals[1:]] == [
         "metadata address",
         "private address",
