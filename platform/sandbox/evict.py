@@ -1,9 +1,10 @@
-"""Which idle workers end: those nobody used for long, and the least recently used where others need their place.
+"""Which idle workers end: those nobody used for long, and the least recently used where others need their place, or the
+host its memory.
 
 Only workers without a call are ever chosen, and a version keeps its warm minimum (`Group.keep`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from cloudserve.sandbox.group import Group
 from cloudserve.sandbox.worker import Worker
@@ -22,6 +23,16 @@ def least_recently_used(groups: Iterable[Group], needy: Group) -> Worker | None:
     """Returns the idle worker of another version that was used the longest time ago."""
     candidates = [spare[0] for group in groups if group is not needy and (spare := _spare(group))]
     return min(candidates, key=lambda worker: worker.calls.last_used, default=None)
+
+
+def to_give_back(groups: Iterable[Group], kib: int, held_kib: Callable[[Worker], int]) -> Iterator[Worker]:
+    """Yields idle workers, the least recently used first, until they hold so much memory together."""
+    spare = [worker for group in groups for worker in _spare(group)]
+    for worker in sorted(spare, key=lambda worker: worker.calls.last_used):
+        if kib <= 0:
+            return
+        kib -= held_kib(worker)
+        yield worker
 
 
 def _spare(group: Group) -> list[Worker]:

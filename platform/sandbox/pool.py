@@ -16,6 +16,7 @@ from cloudserve.sandbox.failures import Failure, error_of
 from cloudserve.sandbox.flight import Flight
 from cloudserve.sandbox.group import Group
 from cloudserve.sandbox.launch import Launcher
+from cloudserve.sandbox.watch.pressure import Pressure
 from cloudserve.sandbox.watch.watch import Duties, Watch
 from cloudserve.sandbox.worker import Worker
 
@@ -67,6 +68,7 @@ class LocalSandbox(Sandbox):
         self._bounds = bounds
         self._tier = protection.tier
         self._watch: Watch
+        self._pressure: Pressure
         self._launcher = Launcher(
             folder=work_dir / "workers",
             python=python,
@@ -95,6 +97,7 @@ class LocalSandbox(Sandbox):
             on_overdrawn=self._note,
         )
         await self._launcher.start()
+        self._pressure = Pressure()
 
     def submit(self, deployment: Deployment, call: Call, on_end: OnEnd) -> Callable[[], None]:
         group = self._groups.get(deployment.version_id)
@@ -259,6 +262,10 @@ class LocalSandbox(Sandbox):
 
     def _end_idle(self) -> None:
         for worker in list(evict.idle_too_long(self._all_groups, time.monotonic(), self._idle_seconds)):
+            self._stop(worker)
+        shortage_kib = self._pressure.shortage_kib()
+        for worker in list(evict.to_give_back(self._all_groups, shortage_kib, self._watch.held_kib)):
+            _log.info("worker %d is ended to give memory back: %d KiB are short", worker.pid, shortage_kib)
             self._stop(worker)
 
     def _note(self, worker: Worker, failure: Failure) -> None:

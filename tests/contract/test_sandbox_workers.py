@@ -135,3 +135,16 @@ async def test_a_call_outside_its_time_in_a_shared_worker_spares_the_others(func
         await late
     assert caught.value.reason == "timeout"
     assert functions.sandbox.stats().starts == 1
+
+
+async def test_idle_workers_give_memory_back_when_the_host_runs_short(
+    functions: Functions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those without a call end; calls under way go on."""
+    idle, slow = functions.deploy("python", ECHO["python"]), functions.deploy("python", SLOW["python"])
+    await functions.call(idle)
+    await functions.call(slow, path="/quick")
+    under_way = asyncio.create_task(functions.call(slow))
+    monkeypatch.setattr(functions.sandbox._pressure, "shortage_kib", lambda: 1 << 30)  # type: ignore[attr-defined]
+    await until(lambda: functions.sandbox.stats().workers == 0)
+    assert (await under_way).status == 200

@@ -98,6 +98,11 @@ class Watch:
         if self._timer is None:
             self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
 
+    def held_kib(self, worker: Worker) -> int:
+        """Returns what a worker and its processes hold, their runtime included."""
+        watched = self._watched.get(worker)
+        return watched.tree.memory_kib() if watched else 0
+
     def close(self) -> None:
         """Stops."""
         if self._timer is not None:
