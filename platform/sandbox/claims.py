@@ -14,11 +14,20 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from cloudserve.sandbox.abc import Answer, Call, Deployment, InvocationFailed, OnEnd, Outcome, Sandbox, SandboxStats
+from cloudserve.sandbox.abc import (
+    Call,
+    Deployment,
+    InvocationFailed,
+    OnEnd,
+    Outcome,
+    Sandbox,
+    SandboxStats,
+)
+from cloudserve.sandbox.claimed_call import ClaimedCall
 from cloudserve.sandbox.failures import Failure, error_of
 from cloudserve.sandbox.line import Line
 
@@ -29,6 +38,14 @@ KEPT_SECONDS: Final = 3.0
 RETRY_AFTER_SECONDS: Final = 1
 MAX_WAITING: Final = 1000
 """Calls that may wait for their owner's turn; more would only time out."""
+
+_TAKEN: Final = Failure(
+    "overloaded",
+    "This host serves one owner at a time, and it is another's turn. Try again shortly.",
+    retry_after=RETRY_AFTER_SECONDS,
+)
+_CLOSING: Final = Failure("shutdown", "The sandbox is closing.", retry_after=RETRY_AFTER_SECONDS)
+_NOT_STARTED: Final = Failure("overloaded", "The sandbox could not be started.", retry_after=RETRY_AFTER_SECONDS)
 
 _LONGEST_CALL_SLACK: Final = 2.0
 _PAUSE_AFTER_FAILURE: Final = 0.5
@@ -55,12 +72,11 @@ class ClaimedSandbox(Sandbox):
         self._queue_seconds = queue_seconds
         self._line = Line(slice_seconds=slice_seconds, kept_seconds=KEPT_SECONDS)
         self._sandbox: Sandbox | None = None
-        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self._waiting: dict[str, dict[ClaimedCall, None]] = {}
         self._under_way = 0
         self._longest = 0.0
         self._kept_warm: dict[str, Deployment] = {}
         self._warming: set[asyncio.Task[None]] = set()
-        self._coming: set[asyncio.Task[Callable[[], None]]] = set()
         self._changed = asyncio.Event()
         self._turning: asyncio.Task[None] | None = None
         self._ended = SandboxStats(workers=0, busy=0, waiting=0, starts=0, kills=0)
@@ -72,54 +88,20 @@ class ClaimedSandbox(Sandbox):
         self._sandbox = await self._started()
 
     def submit(self, deployment: Deployment, call: Call, on_end: OnEnd) -> Callable[[], None]:
-        if self._line.holder == deployment.owner_id:
-            self._under_way += 1
-            return self._hand_over(deployment, call, on_end)
-        task = self._loop.create_task(self._submit_in_turn(deployment, call, on_end))
-        self._coming.add(task)
-        task.add_done_callback(self._coming.discard)
-
-        def give_up() -> None:
-            if not task.cancel() and not task.cancelled():
-                task.result()()
-
-        return give_up
-
-    async def _submit_in_turn(self, deployment: Deployment, call: Call, on_end: OnEnd) -> Callable[[], None]:
-        try:
-            await self._turn_of(deployment.owner_id)
-        except InvocationFailed as failure:
-            on_end(failure)
-            return _nothing
-        return self._hand_over(deployment, call, on_end)
-
-    def _hand_over(self, deployment: Deployment, call: Call, on_end: OnEnd) -> Callable[[], None]:
-        """Submits a call that counts as under way until it has ended, or was given up."""
-        sandbox = self._sandbox
-        assert sandbox is not None  # noqa: S101 - it stays while a call is under way
-        self._longest = max(self._longest, deployment.limits.timeout_seconds)
-        under_way = True
-
-        def over() -> None:
-            nonlocal under_way
-            if under_way:
-                under_way = False
-                self._over()
-
-        def ended(end: Answer | InvocationFailed) -> None:
-            if isinstance(end, Answer) and end.body is None:
-                on_end(_CountedAnswer(end, over))
-            else:
-                over()
-                on_end(end)
-
-        give_up = sandbox.submit(deployment, call, ended)
-
-        def give_up_and_count() -> None:
-            give_up()
-            over()
-
-        return give_up_and_count
+        owner = deployment.owner_id
+        claimed = ClaimedCall(deployment, call, on_end, self._over)
+        if self._line.holder == owner:
+            self._begin(claimed)
+        elif self._closing:
+            on_end(_failed(_CLOSING))
+        elif self._is_free():
+            self._claim(owner)
+            self._begin(claimed)
+        elif sum(len(calls) for calls in self._waiting.values()) >= MAX_WAITING:
+            on_end(_failed(_TAKEN))
+        else:
+            self._wait(claimed)
+        return claimed.give_up
 
     async def warm(self, deployment: Deployment) -> None:
         if deployment.limits.min_warm:
@@ -138,7 +120,7 @@ class ClaimedSandbox(Sandbox):
 
     async def close(self, *, grace_seconds: float = 10) -> None:
         self._closing = True
-        self._fail_waiting(Failure("shutdown", "The sandbox is closing.", retry_after=RETRY_AFTER_SECONDS))
+        self._fail_waiting(_CLOSING)
         self._changed.set()
         if self._turning is not None:
             await self._turning
@@ -155,41 +137,37 @@ class ClaimedSandbox(Sandbox):
 
     # -- a call's way to its owner's turn ------------------------------------------------------------------------
 
-    async def _turn_of(self, owner: str) -> None:
-        """Returns when an owner has the place, with its call counted as under way. Raises `InvocationFailed`."""
-        if self._closing:
-            raise _failed(Failure("shutdown", "The sandbox is closing.", retry_after=RETRY_AFTER_SECONDS))
-        if self._is_free():
-            self._claim(owner)
-            self._under_way += 1
-            return
-        if sum(len(calls) for calls in self._waiting.values()) >= MAX_WAITING:
-            raise _failed(_taken())
-        turn = self._loop.create_future()
-        calls = self._waiting.setdefault(owner, set())
-        calls.add(turn)
-        self._line.arrive(owner)
-        self._look()
-        refused = False
-        try:
-            async with asyncio.timeout(self._queue_seconds):
-                await turn
-        except BaseException as error:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:  # its turn came as it gave up
-                self._over()
-            refused = isinstance(error, TimeoutError)
-            if refused:
-                raise _failed(_taken()) from None
-            raise
-        finally:
-            calls.discard(turn)
+    def _begin(self, claimed: ClaimedCall) -> None:
+        sandbox = self._sandbox
+        assert sandbox is not None  # noqa: S101 - whoever holds the place has one
+        self._under_way += 1
+        self._longest = max(self._longest, claimed.deployment.limits.timeout_seconds)
+        claimed.begin(sandbox)
+
+    def _wait(self, claimed: ClaimedCall) -> None:
+        owner = claimed.deployment.owner_id
+
+        def expire() -> None:
+            claimed.on_leave = None
+            left(refused=True)
+            claimed.on_end(_failed(_TAKEN))
+
+        def left(*, refused: bool = False) -> None:
+            timer.cancel()
+            calls = self._waiting[owner]
+            del calls[claimed]
             if not calls:
-                self._waiting.pop(owner, None)
-                if refused:
-                    self._line.refuse(owner, self._loop.time())
-                else:
-                    self._line.leave(owner)
+                del self._waiting[owner]
+                self._line.leave(owner, self._loop.time() if refused else None)
                 self._changed.set()
+
+        timer = self._loop.call_later(self._queue_seconds, expire)
+        claimed.on_leave = left
+        self._waiting.setdefault(owner, {})[claimed] = None
+        self._line.arrive(owner)
+        self._changed.set()
+        if self._turning is None:
+            self._turning = self._loop.create_task(self._take_turns())
 
     def _is_free(self) -> bool:
         """Tells whether there is a sandbox that has served nobody, and nobody in line for it."""
@@ -212,18 +190,11 @@ class ClaimedSandbox(Sandbox):
             self._changed.set()
 
     def _fail_waiting(self, failure: Failure) -> None:
-        for calls in self._waiting.values():
-            for turn in calls:
-                if not turn.done():
-                    turn.set_exception(_failed(failure))
+        for claimed in [claimed for calls in self._waiting.values() for claimed in calls]:
+            claimed.leave_line()
+            claimed.on_end(_failed(failure))
 
     # -- from one owner to the next ------------------------------------------------------------------------------
-
-    def _look(self) -> None:
-        """Has somebody see to the line."""
-        self._changed.set()
-        if self._turning is None:
-            self._turning = self._loop.create_task(self._take_turns())
 
     async def _take_turns(self) -> None:
         """Gives the place to one after the other until nobody is in line."""
@@ -240,10 +211,9 @@ class ClaimedSandbox(Sandbox):
                         await self._change(kept)
                     else:
                         self._claim(owner)
-                        for turn in self._waiting.get(owner, ()):
-                            if not turn.done():
-                                self._under_way += 1
-                                turn.set_result(None)
+                        for claimed in list(self._waiting.get(owner, ())):
+                            claimed.leave_line()
+                            self._begin(claimed)
         finally:
             self._turning = None
 
@@ -265,7 +235,7 @@ class ClaimedSandbox(Sandbox):
             self._sandbox = await self._started()
         except Exception:  # noqa: BLE001 - whatever it was, the next call tries again
             _log.exception("no sandbox could be started for the next owner")
-            self._fail_waiting(Failure("overloaded", "The sandbox could not be started.", retry_after=1))
+            self._fail_waiting(_NOT_STARTED)
             await asyncio.sleep(_PAUSE_AFTER_FAILURE)
 
     async def _started(self) -> Sandbox:
@@ -290,48 +260,10 @@ class ClaimedSandbox(Sandbox):
         await asyncio.gather(*self._warming, return_exceptions=True)
 
 
-class _CountedAnswer(Answer):
-    """An answer in parts, which tells once when nothing more comes of it."""
-
-    def __init__(self, answer: Answer, on_over: Callable[[], None]) -> None:
-        self.status = answer.status
-        self.headers = answer.headers
-        self.body = None
-        self._answer = answer
-        self._on_over: Callable[[], None] | None = on_over
-
-    async def parts(self) -> AsyncIterator[bytes]:
-        try:
-            async for part in self._answer.parts():
-                yield part
-        finally:
-            await self.cancel()
-
-    @property
-    def outcome(self) -> Outcome:
-        return self._answer.outcome
-
-    async def cancel(self) -> None:
-        try:
-            await self._answer.cancel()
-        finally:
-            on_over, self._on_over = self._on_over, None
-            if on_over is not None:
-                on_over()
-
-
 async def _warm_quietly(sandbox: Sandbox, deployment: Deployment) -> None:
     """Warms what its owner wants warm. That its code does not load is told to the calls."""
     with contextlib.suppress(InvocationFailed):
         await sandbox.warm(deployment)
-
-
-def _taken() -> Failure:
-    return Failure(
-        "overloaded",
-        "This host serves one owner at a time, and it is another's turn. Try again shortly.",
-        retry_after=RETRY_AFTER_SECONDS,
-    )
 
 
 def _failed(failure: Failure) -> InvocationFailed:
@@ -341,7 +273,3 @@ def _failed(failure: Failure) -> InvocationFailed:
 def _sum(now: SandboxStats, ended: SandboxStats) -> SandboxStats:
     """Adds what an ended sandbox has counted."""
     return replace(now, starts=now.starts + ended.starts, kills=now.kills + ended.kills)
-
-
-def _nothing() -> None:
-    """What there is to give up of a call that has failed."""

@@ -26,14 +26,12 @@ class Line:
         """A call of an owner waits. It takes the last place in the line unless its owner has one already."""
         self._kept_until[owner] = inf
 
-    def refuse(self, owner: str, now: float) -> None:
-        """The last waiting call of an owner was refused; it may come back."""
-        if owner in self._kept_until:
-            self._kept_until[owner] = now + self._kept_seconds
-
-    def leave(self, owner: str) -> None:
-        """The last waiting call of an owner was given up."""
-        self._kept_until.pop(owner, None)
+    def leave(self, owner: str, refused_at: float | None = None) -> None:
+        """No call of an owner waits any more: they were given up, or refused then and may come back."""
+        if refused_at is None:
+            self._kept_until.pop(owner, None)
+        elif owner in self._kept_until:
+            self._kept_until[owner] = refused_at + self._kept_seconds
 
     def is_empty(self, now: float) -> bool:
         """Tells whether nobody waits, nor may come back."""

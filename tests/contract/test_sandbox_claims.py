@@ -21,17 +21,23 @@ TELL = {
     "node": "module.exports = () => { require('fs').writeFileSync('left-behind', 'x');"
     " return {pid: process.pid, cwd: process.cwd()}; };",
 }
-DAEMON = """
+DAEMONS = """
 import os, time
 def handler(context):
     reading, writing = os.pipe()
     if os.fork() == 0:
-        os.setsid()
-        if os.fork() == 0:
-            os.write(writing, str(os.getpid()).encode())
-            time.sleep(600)
-        os._exit(0)
-    return {"pid": int(os.read(reading, 20))}
+        for generation in range(4):
+            os.setsid()
+            os.write(writing, b"%d " % os.getpid())
+            if os.fork() != 0:
+                break
+        else:
+            os.write(writing, b".")
+        time.sleep(600)
+    told = b""
+    while not told.endswith(b"."):
+        told += os.read(reading, 100)
+    return [int(pid) for pid in told[:-1].split()]
 """
 
 
@@ -59,7 +65,7 @@ async def claimed(root: Path) -> AsyncIterator[Functions]:
         await sandbox.close(grace_seconds=1)
 
 
-async def told(functions: Functions, code: Any) -> dict[str, Any]:
+async def told(functions: Functions, code: Any) -> Any:
     return json.loads(await read(await functions.call(code)))
 
 
@@ -85,13 +91,15 @@ async def test_no_process_and_no_file_of_one_owner_outlives_its_turn(tmp_path: P
         assert list((tmp_path / "work").rglob("left-behind")) == [Path(second["cwd"]) / "left-behind"]
 
 
-async def test_a_daemon_that_left_its_worker_ends_with_the_turn(tmp_path: Path) -> None:
-    """In a session of its own, with no parent that anybody knows."""
+async def test_daemons_that_left_their_worker_end_with_the_turn(tmp_path: Path) -> None:
+    """Generations of them, each in a session of its own, started by the one before it."""
     async with claimed(tmp_path) as functions:
-        code = functions.deploy("python", DAEMON)
-        daemon = (await told(functions, replace(code, owner_id="ann")))["pid"]
+        code = functions.deploy("python", DAEMONS)
+        daemons = await told(functions, replace(code, owner_id="ann"))
+        assert len(daemons) == 4
+        assert all(is_alive(pid) for pid in daemons)
         await told(functions, replace(code, owner_id="bob", version_id="ver_bob"))
-        assert not is_alive(daemon)
+        assert not [pid for pid in daemons if is_alive(pid)]
 
 
 async def test_turns_leave_nothing_in_this_process(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ class Turns(RuleBasedStateMachine):
         """Its place is kept for a while."""
         self._prune()
         self.line.is_empty(self.now)
-        self.line.refuse(owner, self.now)
+        self.line.leave(owner, self.now)
         if owner in self.order:
             self.until[owner] = self.now + KEPT
 

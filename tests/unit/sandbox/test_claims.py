@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 from cloudserve.core.models.function import Egress, Limits
-from cloudserve.sandbox.abc import Call, Deployment, InvocationFailed, OnEnd, Outcome, Sandbox, SandboxStats
+from cloudserve.sandbox.abc import Answer, Call, Deployment, InvocationFailed, OnEnd, Outcome, Sandbox, SandboxStats
 from cloudserve.sandbox.answers import StreamedAnswer, WholeAnswer
 from cloudserve.sandbox.claims import ClaimedSandbox
 from tests.contract.sandboxes import make_call, read, until
 
 SUCCESS = Outcome("success", 1, 1)
-SHUT_DOWN = InvocationFailed(503, "closed", component="sandbox", reason="shutdown", outcome=SUCCESS)
+
+
+def _cut_off() -> InvocationFailed:
+    return InvocationFailed(503, "cut off", component="sandbox", reason="shutdown", outcome=SUCCESS)
 
 
 class Scripted(Sandbox):
@@ -24,7 +27,8 @@ class Scripted(Sandbox):
     def __init__(self, world: "World") -> None:
         self.world = world
         self.owners: set[str] = set()
-        self.held: list[asyncio.Future[None]] = []
+        self.held: dict[Callable[[], None], Callable[[], None]] = {}
+        self.given_up: list[Call] = []
         self.streams: list[StreamedAnswer] = []
         self.warmed: list[str] = []
         self.retired: list[tuple[str, str | None]] = []
@@ -41,21 +45,16 @@ class Scripted(Sandbox):
         self.owners.add(deployment.owner_id)
         self.world.served.append(deployment.owner_id)
         self.calls += 1
-        if call.path == "/streamed":
-            self.streams.append(
-                StreamedAnswer(200, (), on_consumed=lambda _: None, on_given_up=lambda: self.streams[-1].end(SUCCESS))
-            )
-            on_end(self.streams[-1])
-            return lambda: None
-        answer = WholeAnswer(200, (), deployment.owner_id.encode(), lambda: SUCCESS)
-        if call.path != "/held":
+        answer: Answer = WholeAnswer(200, (), deployment.owner_id.encode(), lambda: SUCCESS)
+        if call.path == "/held":
+            self.held[lambda: on_end(answer)] = lambda: on_end(_cut_off())
+        elif call.path == "/streamed":
+            answer = StreamedAnswer(200, (), on_consumed=lambda _: None, on_given_up=lambda: self.given_up.append(call))
+            self.streams.append(answer)
             on_end(answer)
-            return lambda: None
-        held = asyncio.get_running_loop().create_future()
-        self.held.append(held)
-        wanted = [on_end]
-        held.add_done_callback(lambda _: [end(SHUT_DOWN if held.cancelled() else answer) for end in wanted])
-        return wanted.clear
+        else:
+            on_end(answer)
+        return lambda: self.given_up.append(call)
 
     async def warm(self, deployment: Deployment) -> None:
         self.owners.add(deployment.owner_id)
@@ -66,17 +65,18 @@ class Scripted(Sandbox):
 
     async def close(self, *, grace_seconds: float = 10) -> None:
         await asyncio.sleep(0)
-        for held in self.held:
-            held.cancel()
+        self.world.graces.append(grace_seconds)
+        for cut_off in list(self.held.values()):
+            cut_off()
         self.closed = True
 
     def stats(self) -> SandboxStats:
         return SandboxStats(workers=0 if self.closed else 1, busy=0, waiting=0, starts=self.calls, kills=0)
 
     def let_go(self) -> None:
-        for held in self.held:
-            if not held.done():
-                held.set_result(None)
+        held, self.held = self.held, {}
+        for answer in held:
+            answer()
 
 
 @dataclass
@@ -85,6 +85,7 @@ class World:
 
     made: list[Scripted] = field(default_factory=list)
     served: list[str] = field(default_factory=list)
+    graces: list[float] = field(default_factory=list)
     broken: bool = False
     sandbox: ClaimedSandbox = field(init=False)
 
@@ -151,7 +152,7 @@ async def test_owners_are_served_in_the_order_they_came() -> None:
         await until(lambda: made.made[0].held)
         order = ["bob", "cyd", "bob", "dan", "cyd"]
         waiting = [made.begin(owner) for owner in order]
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
         late = made.begin("ann")
         await asyncio.sleep(0.05)
         assert made.served == ["ann"]
@@ -259,6 +260,16 @@ async def test_a_caller_that_goes_away_leaves_the_line() -> None:
         assert "bob" not in made.served
 
 
+async def test_a_call_under_way_that_is_given_up_is_over() -> None:
+    """Its sandbox is told, and the next owner's turn comes."""
+    async with world(slice_seconds=0) as made:
+        gone = made.begin("ann", "/held")
+        await until(lambda: made.made[0].held)
+        gone.cancel()
+        assert await made.call("bob") == b"bob"
+        assert len(made.made[0].given_up) == 1
+
+
 async def test_a_warm_up_takes_no_place_from_anybody() -> None:
     """It claims one that is free, and is forgotten otherwise."""
     async with world() as made:
@@ -303,13 +314,14 @@ async def test_closing_refuses_who_waits() -> None:
         await until(lambda: made.made[0].held)
         waiting = made.begin("bob")
         await asyncio.sleep(0.02)
-        await made.sandbox.close(grace_seconds=0)
+        await made.sandbox.close(grace_seconds=7)
+        assert made.graces == [7]
         with pytest.raises(InvocationFailed) as refused:
             await waiting
         assert (refused.value.status, refused.value.reason) == (503, "shutdown")
         with pytest.raises(InvocationFailed):
             await made.call("cyd")
-        with pytest.raises(InvocationFailed):
+        with pytest.raises(InvocationFailed, match="cut off"):
             await held
 
 

@@ -29,7 +29,7 @@ import select
 import signal
 import socket
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from cloudserve.core.confine import syscalls
 from cloudserve.sandbox.runtimes.python.child import Nursery
@@ -90,7 +90,7 @@ class _Zygote:
         room = socket.CMSG_SPACE(_MAX_DESCRIPTORS * array.array("i").itemsize)
         data, ancillary, _, _ = self._control.recvmsg(_MAX_MESSAGE, room, socket.MSG_CMSG_CLOEXEC)
         if not data:
-            os._exit(0)
+            self._leave()
         message = json.loads(data)
         descriptors = array.array("i")
         for _, _, content in ancillary:
@@ -127,7 +127,7 @@ class _Zygote:
                 os.killpg(pid, signal.SIGKILL)
 
     def _reap(self) -> None:
-        ended = False
+        reaped = False
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -135,25 +135,41 @@ class _Zygote:
                 break
             if pid == 0:
                 break
+            reaped = True
             worker_id = self._ids.pop(pid, None)
             if worker_id is not None:
-                ended = True
                 del self._pids[worker_id]
                 self._kill_group(pid)
                 exit_code = os.waitstatus_to_exitcode(status)
                 self._tell({"ended": worker_id, "status": exit_code, "peak": usage.ru_maxrss})
-        if ended and not self._nursery.own_pids:
-            self._end_orphans()
+        if reaped and not self._nursery.own_pids:
+            self._end_orphans()  # each that ends may leave some of its own
 
     def _end_orphans(self) -> None:
-        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split()
-        for pid in map(int, children):
+        for pid in self._children():
             if pid not in self._ids:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
+
+    @staticmethod
+    def _children() -> list[int]:
+        """Returns the processes that are this one's to collect: its workers, and what lost its parent below it."""
+        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split()]
 
     def _tell(self, message: dict[str, Any]) -> None:
         try:
             self._control.send(json.dumps(message).encode())
         except OSError:
-            os._exit(0)
+            self._leave()
+
+    def _leave(self) -> NoReturn:
+        """Ends, with all that is below: in a pid namespace the kernel sees to that, elsewhere nobody else would."""
+        while not self._nursery.own_pids:
+            for pid in self._children():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            try:
+                os.waitpid(-1, 0)
+            except ChildProcessError:
+                break
+        os._exit(0)
