@@ -10,7 +10,7 @@ from cloudserve.cli.bench.functions import TITLES
 from cloudserve.cli.bench.report import conditions
 
 _WIDTH: Final = 800
-_LABELS: Final = 270
+_LABELS: Final = 310
 _VALUES: Final = 90
 _MARGIN: Final = 20
 _ROW: Final = 24

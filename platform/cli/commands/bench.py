@@ -1,5 +1,6 @@
 """`cloudserve bench`: what calls cost on this machine."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -51,6 +52,7 @@ def bench(
             "Measuring needs Linux: CPU time and memory are read the way it has them.", reason="no-linux"
         )
     node.require_node()
+    signal.signal(signal.SIGTERM, _end)
     if in_checkout:
         record.require_whole(scenario or [], contender or [])
     document = run(Session(QUICK if quick else FULL, out.say, contender or []), scenario or [])
@@ -62,6 +64,11 @@ def bench(
         record.write(document, folders.checkout())
     shown = [Group(Text(f"\n{one.title}", "bold"), table(one.columns, one.rows)) for one in report.tables(document)]
     out.result(document, Group(Text(report.conditions(document)), *shown))
+
+
+def _end(number: int, _frame: object) -> None:
+    """Ends as by Ctrl-C, which leaves no process behind."""
+    raise typer.Exit(128 + number)
 
 
 def _know(given: list[str], known: list[str], what: str) -> None:
