@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from cloudserve.cli.bench import machine
+from cloudserve.cli.bench.processes import adopt_orphans, reap_orphans
 from cloudserve.cli.bench.session import Session
 
 SCENARIOS: Final[dict[str, str]] = {
@@ -30,11 +31,13 @@ def run(session: Session, names: Sequence[str]) -> dict[str, Any]:
         "busyElsewherePercent": 0.0,
         "scenarios": {},
     }
+    adopt_orphans()
     for name in _ordered(names):
         session.say(f"── {SCENARIOS[name]}")
         scenario = importlib.import_module(f"cloudserve.cli.bench.scenarios.{name}")
         elsewhere = machine.Elsewhere()
         document["scenarios"][name] = scenario.measure(session)
+        reap_orphans()
         document["busyElsewherePercent"] = max(document["busyElsewherePercent"], elsewhere.percent())
     return document
 

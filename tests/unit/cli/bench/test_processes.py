@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from cloudserve.cli.bench.memory import proportional_kib, resident_kib
 from cloudserve.cli.bench.processes import cpu_between, cpu_seconds, environment, settle, tree
 
+ROOT = Path(__file__).parents[4]
 PARENT = (
     "import subprocess, sys\n"
     "child = 'import sys; sum(range(20_000_000)); print(1, flush=True); sys.stdin.read()'\n"
@@ -62,6 +64,27 @@ def test_what_has_ended_uses_nothing() -> None:
     assert tree(process.pid) == []
     assert cpu_seconds(process.pid) == {}
     assert proportional_kib([process.pid]) == 0
+
+
+def test_orphans_are_adopted_and_waited_for() -> None:
+    """In a process of its own: what a child of it leaves behind becomes its child, and is gone after."""
+    script = (
+        "import os, subprocess, sys, time\n"
+        "from cloudserve.cli.bench.processes import adopt_orphans, reap_orphans, tree\n"
+        "adopt_orphans()\n"
+        "subprocess.run(['sh', '-c', 'sleep 0.5 & exit 0'], check=True)\n"
+        "print(len(tree(os.getpid())))\n"
+        "reap_orphans()\n"
+        "print(len(tree(os.getpid())))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": str(ROOT / ".src")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["2", "1"]
 
 
 def test_memory_is_the_kernels_account() -> None:
