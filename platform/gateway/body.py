@@ -1,56 +1,52 @@
-"""The body of a request: whole when it is small, in parts as they arrive when it is large or of unknown length.
+"""The body of a request, all of which is here before a worker is asked for: a caller who stalls keeps none busy.
 
 Guarantees
-- No more than `most` bytes are taken: what is larger is refused before the function is called where its length is told,
-  and else breaks the call off. `RequestBody.refusal` then holds the 413.
-- What was not read is not held: parts are taken from the connection as fast as the function takes them.
+- No more than `most_mb` are taken: what is larger is refused, at once where its length is told, and else when it has
+  become too large.
+- `WHOLE_BYTES` of a body are held in memory at most until it is complete, the rest in a file without a name.
 """
 
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from cloudserve.core.config import MEBIBYTE
-from cloudserve.core.errors import Problem
 from cloudserve.gateway.asgi import Receive
 from cloudserve.gateway.errors import too_large
 from cloudserve.gateway.headers import RequestHead
 
 WHOLE_BYTES: Final = 256 * 1024
+_PART_BYTES: Final = 64 * 1024
 
 
 class Gone(Exception):  # noqa: N818 - reads as what happened
     """The caller went away."""
 
 
-class RequestBody:
-    """A body in parts, after the part `first`. `on_end` is called when the caller has sent all of it."""
+class LargeBody:
+    """A body of more than `WHOLE_BYTES`. `close` it."""
 
-    def __init__(self, receive: Receive, first: bytes, *, most_mb: int) -> None:
-        self._receive = receive
-        self._first = first
-        self._most_mb = most_mb
-        self.on_end: Callable[[], object] | None = None
-        self.refusal: Problem | None = None
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - `close` does
+        self.size = 0
+
+    def add(self, part: bytes) -> None:
+        """Takes a part. The kernel writes to the disk when it likes, so this waits for none."""
+        self._file.write(part)
+        self.size += len(part)
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """Yields the parts. Raises `Gone`, or the `Problem` of a body that is too large."""
-        part, more = self._first, True
-        size = 0
-        while True:
-            size += len(part)
-            if size > self._most_mb * MEBIBYTE:
-                self.refusal = too_large(self._most_mb)
-                raise self.refusal
-            if part:
-                yield part
-            if not more:
-                if self.on_end is not None:
-                    self.on_end()
-                return
-            part, more = await _next(self._receive)
+        """Yields the body."""
+        self._file.seek(0)
+        while part := self._file.read(_PART_BYTES):
+            yield part
+
+    def close(self) -> None:
+        """Gives the room back."""
+        self._file.close()
 
 
-async def read_body(head: RequestHead, receive: Receive, *, most_mb: int) -> bytes | RequestBody:
+async def read_body(head: RequestHead, receive: Receive, *, most_mb: int) -> bytes | LargeBody:
     """Returns the body. Raises `Problem` (413) and `Gone`."""
     if head.length <= 0 and not head.chunked:
         return b""
@@ -59,13 +55,26 @@ async def read_body(head: RequestHead, receive: Receive, *, most_mb: int) -> byt
     part, more = await _next(receive)
     if not more:
         return part
-    if not 0 < head.length <= WHOLE_BYTES:
-        return RequestBody(receive, part, most_mb=most_mb)
-    parts = [part]
-    while more:
+    parts, size = [part], len(part)
+    while more and size <= WHOLE_BYTES:
         part, more = await _next(receive)
         parts.append(part)
-    return b"".join(parts)
+        size += len(part)
+    if size <= WHOLE_BYTES:
+        return b"".join(parts)
+    large = LargeBody()
+    try:
+        for part in parts:
+            large.add(part)
+        while more:
+            part, more = await _next(receive)
+            large.add(part)
+            if large.size > most_mb * MEBIBYTE:
+                raise too_large(most_mb)
+    except BaseException:
+        large.close()
+        raise
+    return large
 
 
 async def _next(receive: Receive) -> tuple[bytes, bool]:

@@ -23,7 +23,7 @@ from cloudserve.core.ids import new_id
 from cloudserve.gateway import envelope
 from cloudserve.gateway.admit import Admission
 from cloudserve.gateway.asgi import Receive, Scope, Send
-from cloudserve.gateway.body import Gone, RequestBody, read_body
+from cloudserve.gateway.body import Gone, LargeBody, read_body
 from cloudserve.gateway.caller import Callers
 from cloudserve.gateway.changes import ChangeFeed
 from cloudserve.gateway.cors import is_preflight
@@ -123,13 +123,17 @@ class Invocations:
             path="/" + segments[4] if len(segments) > 4 else "/",
             query=scope["query_string"],
             headers=head.passed,
-            body=body.parts() if isinstance(body, RequestBody) else body,
+            body=body.parts() if isinstance(body, LargeBody) else body,
             client=client[0] if client else "",
             base_url=route.base_url,
         )
         key_id = None if key is None else key.id
         execution = _Execution(execution_id, started, deployment, key_id, responder, head.envelope)
-        await self._execute(execution, parts.sandbox.invoke(deployment, call), body, receive)
+        try:
+            await self._execute(execution, parts.sandbox.invoke(deployment, call), receive)
+        finally:
+            if isinstance(body, LargeBody):
+                body.close()
 
     async def go_on(
         self, begun: Begun, end: Answer | InvocationFailed, scope: Scope, receive: Receive, send: Send
@@ -139,20 +143,15 @@ class Invocations:
         execution = _Execution(
             begun.execution_id, begun.started, begun.deployment, begun.key_id, responder, envelope=False
         )
-        await self._execute(execution, _given(end), b"", receive)
+        await self._execute(execution, _given(end), receive)
 
     async def refuse(self, problem: Problem, execution_id: str, scope: Scope, _receive: Receive, send: Send) -> None:
         """Answers a call that was not admitted."""
         await Responder(send, self._rules, scope["method"], execution_id).problem(problem)
 
-    async def _execute(
-        self, execution: _Execution, answering: Awaitable[Answer], body: bytes | RequestBody, receive: Receive
-    ) -> None:
+    async def _execute(self, execution: _Execution, answering: Awaitable[Answer], receive: Receive) -> None:
         watch = self._callers.watch(receive)
-        if isinstance(body, RequestBody):
-            body.on_end = watch.begin
-        else:
-            watch.begin()
+        watch.begin()
         answer: Answer | None = None
         try:
             answer = await answering
@@ -161,11 +160,7 @@ class Invocations:
             else:
                 await self._whole(execution, answer)
         except InvocationFailed as failure:
-            refusal = body.refusal if isinstance(body, RequestBody) else None
-            await self._failed(execution, failure, refusal)
-        except (Problem, Gone) as end:
-            self._record(execution, end.status if isinstance(end, Problem) else GONE_STATUS, ended(execution, str(end)))
-            raise
+            await self._failed(execution, failure)
         except asyncio.CancelledError:
             if not watch.gone:
                 raise
@@ -204,13 +199,13 @@ class Invocations:
             _log.warning("execution %s broke off: its body is not of its content-length", execution.execution_id)
             await answer.cancel()
 
-    async def _failed(self, execution: _Execution, failure: InvocationFailed, refusal: Problem | None) -> None:
+    async def _failed(self, execution: _Execution, failure: InvocationFailed) -> None:
         to_owner = execution.to_owner
-        problem = refusal or of_failure(failure, to_owner=to_owner)
+        problem = of_failure(failure, to_owner=to_owner)
         self._record(execution, problem.status, failure.outcome)
         if failure.outcome.cold is not None:
             execution.responder.tell_cold(failure.outcome.cold)
-        if execution.envelope and refusal is None:
+        if execution.envelope:
             wrapped = envelope.wrap_failure(failure.outcome, problem.message, to_owner=to_owner)
             headers = [*envelope.HEADERS, *((k.lower().encode(), v.encode()) for k, v in problem.headers.items())]
             await execution.responder.whole(problem.status, headers, wrapped)

@@ -39,7 +39,7 @@ async def test_a_body_arrives_byte_for_byte(echoing: Platform, size: int, came: 
     assert answer.headers["x-came"] == came
 
 
-async def test_a_chunked_body_arrives_in_parts(echoing: Platform) -> None:
+async def test_a_chunked_body_arrives_byte_for_byte(echoing: Platform) -> None:
     """Its length is not known before its end."""
 
     async def parts() -> AsyncIterator[bytes]:
@@ -64,10 +64,10 @@ async def test_a_body_over_the_limit_is_refused_before_the_function_is_called(tm
         assert at_the_limit.status_code == 200
 
 
-async def test_a_chunked_body_over_the_limit_breaks_the_call_off(tmp_path: Path) -> None:
-    """Nobody has to say how much they send; the call is recorded with the 413."""
+async def test_a_chunked_body_over_the_limit_is_refused_when_it_has_become_too_large(tmp_path: Path) -> None:
+    """Nobody has to say how much they send; the function is not called."""
     async with running(tmp_path, ScriptedSandbox(), max_body_mb=1) as platform:
-        function = await platform.function(await platform.owner(), public=True)
+        await platform.function(await platform.owner(), public=True)
         platform.scripted.script = echo
 
         async def parts() -> AsyncIterator[bytes]:
@@ -76,5 +76,21 @@ async def test_a_chunked_body_over_the_limit_breaks_the_call_off(tmp_path: Path)
 
         answer = await platform.functions.post("/run/alice/hello", content=parts())
         assert (answer.status_code, answer.json()["reason"]) == (413, "body-too-large")
-        [usage], _ = await platform.records(function)
-        assert (usage.status, usage.status_code) == ("error", 413)
+        assert platform.scripted.calls == []
+
+
+async def test_a_caller_who_stalls_keeps_no_worker_busy(echoing: Platform) -> None:
+    """The function is called when its request is complete."""
+    resume = asyncio.Event()
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"x" * MEBIBYTE
+        await resume.wait()
+        yield b"y"
+
+    stalled = asyncio.create_task(echoing.functions.post("/run/alice/hello", content=parts()))
+    answer = await echoing.functions.post("/run/alice/hello", content=b"small")
+    assert answer.content == b"small"
+    assert len(echoing.scripted.calls) == 1
+    resume.set()
+    assert (await stalled).content == b"x" * MEBIBYTE + b"y"
