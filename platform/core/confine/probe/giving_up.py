@@ -11,17 +11,16 @@ from cloudserve.core.confine import landlock
 from cloudserve.core.confine import syscalls as linux
 from cloudserve.core.confine.probe.child import must_fail
 
-OTHER_USER: Final = 61184
-"""A number that no account has: systemd lends such ones to services for a while (systemd.io/UIDS-GIDS)."""
-
 HERE: Final = str(Path(__file__).parent)
 
 
 def other_users() -> None:
-    """Becomes a user that nobody is."""
+    """Becomes one of the users that workers are; a user namespace, such as a rootless container's, may lack them."""
+    from cloudserve.core.confine.walls import FIRST_UID  # noqa: PLC0415 - costs more than all tries together
+
     os.setgroups([])
-    os.setresgid(OTHER_USER, OTHER_USER, OTHER_USER)
-    os.setresuid(OTHER_USER, OTHER_USER, OTHER_USER)
+    os.setresgid(FIRST_UID, FIRST_UID, FIRST_UID)
+    os.setresuid(FIRST_UID, FIRST_UID, FIRST_UID)
 
 
 def rlimits() -> None:
