@@ -181,6 +181,25 @@ def test_a_taken_port_names_its_holder_and_the_setting(fresh: Local) -> None:
     assert fresh.status()["state"] == "healthy"
 
 
+def test_a_host_that_is_too_weak_fails_with_what_it_lacks(fresh: Local) -> None:
+    """At once, with the commands and the flag; the same host serves where less is asked for."""
+    fresh.configure(minimumTier="A")
+    # Root without its capabilities, as in a container without privileges; an ordinary user has no tier A anyway.
+    weakened = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    done = fresh.machine.run([*weakened, str(CHECKOUT / "cloudserve"), "up", fresh.stack], code=1)
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "This host is too weak for other people's code" in said
+    assert "asks for tier A" in said
+    assert "- mount-namespace, pid-namespace" in said
+    assert "Remedy: " in said
+    assert "unsafe, development only: unsafe_without_walls (cloudserve:unsafeWithoutWalls)" in said
+    assert fresh.platforms() == []
+    fresh.configure(minimumTier="C")
+    assert "Walls " in fresh.up()
+    walls = fresh.status()["walls"]
+    assert "seccomp" in [layer["name"] for layer in walls["layersOn"]]
+
+
 def test_an_unknown_setting_is_refused_by_name(local: Local) -> None:
     """Before anything is changed, and without a traceback."""
     local.configure(keepdata=False)

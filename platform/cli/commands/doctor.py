@@ -43,7 +43,7 @@ def doctor(as_json: JsonOption = False) -> None:
     Exits with 1 when something is bad.
     """
     out = Output(as_json)
-    checks = [*(check() for check in CHECKS), *_walls(detect())]
+    checks = [*(check() for check in CHECKS), *walls_checks(detect())]
     rows = [(check.name, check.state, check.found, check.remedy) for check in checks]
     out.result({"checks": [asdict(check) for check in checks]}, table(("CHECK", "STATE", "FOUND", "REMEDY"), rows))
     if any(check.state == "bad" for check in checks):
@@ -103,7 +103,7 @@ def _systemd() -> Check:
     return Check("systemd", "warning", "none for this user", "After a reboot, run `./cloudserve up`.")
 
 
-def _walls(found: Protection) -> Iterator[Check]:
+def walls_checks(found: Protection) -> Iterator[Check]:
     """Yields the tier of this host, and each layer that is off with what would turn it on."""
     state: State = "bad" if found.tier == "none" else "warning" if found.tier == "C" else "good"
     remedies = {"none": "`up` refuses; turn on what is off below.", "C": "Turn on what is off below."}
