@@ -8,6 +8,7 @@ import socket
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from cloudserve.core.confine.egress.policy import Refusal, Rules, parse_permitted
@@ -16,9 +17,14 @@ from cloudserve.core.confine.egress.supervisor import Supervisor
 from cloudserve.core.confine.seccomp import install, worker_filter
 from cloudserve.core.confine.syscalls import (
     CLONE_NEWNET,
+    CLONE_NEWNS,
     CLONE_NEWUSER,
+    MS_BIND,
+    MS_PRIVATE,
+    MS_REC,
     drop_capabilities,
     map_own_user,
+    mount,
     unshare,
 )
 
@@ -37,6 +43,7 @@ class Behind:
     rules: Rules = field(default_factory=lambda: Rules("public"))
     permitted: Sequence[str] = LOOPBACK
     resolvers: Resolvers | None = None
+    resolv_conf: Path | None = None
     refusals: list[Refusal] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -121,6 +128,10 @@ class Behind:
                 uid, gid = os.geteuid(), os.getegid()
                 unshare(CLONE_NEWUSER | CLONE_NEWNET)
                 map_own_user(uid, gid, inner_uid=65534, inner_gid=65534)
+            if self.resolv_conf is not None:
+                unshare(CLONE_NEWNS)
+                mount(None, "/", None, MS_REC | MS_PRIVATE)
+                mount(str(self.resolv_conf), "/etc/resolv.conf", None, MS_BIND)
             drop_capabilities()
             own_network = self.walls == "C"
             listener = install(
