@@ -19,6 +19,7 @@ from cloudserve.api.build.request import DeployChanges, DeployRequest, SingleFil
 from cloudserve.api.build.upload import Inbox
 from cloudserve.api.build.worker import BuildWorker, OnLive, announce
 from cloudserve.core.config import DataFolder, Settings
+from cloudserve.core.confine.tiers import Protection
 from cloudserve.core.errors import FieldError, Problem, invalid, not_found
 from cloudserve.core.models.base import utc_now
 from cloudserve.core.models.function import Build, Function, Version, VersionSpec
@@ -47,15 +48,23 @@ class Deployments:
     """Takes deploys, builds them and makes them live. `start` before the first, `close` after the last.
 
     What is wrong with a request raises the 422 and leaves no row and no object.
-    `on_live` is called with each version that has gone live.
+    `on_live` is called with each version that has gone live. `protection` is what this host gives; builds use it.
     """
 
-    def __init__(self, settings: Settings, store: Store, objects: Objects, *, on_live: OnLive | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        objects: Objects,
+        *,
+        protection: Protection,
+        on_live: OnLive | None = None,
+    ) -> None:
         self._store = store
         self._objects = objects
         self._on_live = on_live
         self._inbox = Inbox(DataFolder(settings.data_dir).work / "inbox", ArchiveLimits.of(settings))
-        self._builder = Builder(settings, store, objects)
+        self._builder = Builder(settings, store, objects, protection)
         self._worker = BuildWorker(store, self._builder.build, on_live)
 
     async def start(self) -> None:
@@ -67,6 +76,7 @@ class Deployments:
     async def close(self) -> None:
         """Stops the build worker; a build under way is left to the next start."""
         await self._worker.close()
+        await self._builder.close()
 
     async def deploy(self, owner: Owner, request: DeployRequest, *, created_by: str) -> tuple[Function, Build]:
         """Makes a function and asks for its first build. `created_by` is the id of who asked."""

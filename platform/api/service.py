@@ -55,7 +55,7 @@ class ApiService:
             objects=objects,
             mailer=mailer,
             credentials=credentials,
-            deployments=Deployments(settings, store, objects, on_live=on_live),
+            deployments=Deployments(settings, store, objects, protection=protection, on_live=on_live),
             sealer=sealer,
             passwords=passwords,
             codes=CodeBook(store, credentials.secrets_key),

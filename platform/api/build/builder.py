@@ -13,11 +13,15 @@ from cloudserve.api.build.dependencies_node import MODULES, InstalledTree, NodeD
 from cloudserve.api.build.dependencies_python import PythonDependencies
 from cloudserve.api.build.detect import Detected
 from cloudserve.api.build.failure import BuildFailed
+from cloudserve.api.build.jail import Jail
+from cloudserve.api.build.keeper import Keeper
 from cloudserve.api.build.layers import Layers
 from cloudserve.api.build.manifest_node import read_package_json
 from cloudserve.api.build.manifest_python import read_requirements
+from cloudserve.api.build.registries import Registries
 from cloudserve.api.build.tools import Output
 from cloudserve.core.config import DataFolder, Settings
+from cloudserve.core.confine.tiers import Protection
 from cloudserve.core.errors import FieldError, Problem, invalid
 from cloudserve.core.ids import new_id
 from cloudserve.core.models.function import Build, Version
@@ -50,21 +54,29 @@ class _Made:
 class Builder:
     """Builds versions in folders of its own, which it removes. Builds may run at once."""
 
-    def __init__(self, settings: Settings, store: Store, objects: Objects) -> None:
+    def __init__(self, settings: Settings, store: Store, objects: Objects, protection: Protection) -> None:
         folder = DataFolder(settings.data_dir)
         home = folder.cache / "build"
+        registries = Registries(home)
         self._work = folder.work / "builds"
         self._settings = settings
         self._store = store
         self._objects = objects
-        self._npm = NodeDependencies(home)
-        self._pip = PythonDependencies(home)
+        self._npm = NodeDependencies(home / "node", registries)
+        self._pip = PythonDependencies(registries)
+        self._jail = Jail(protection, home / "homes", Keeper())
         self._layers = Layers(objects, drafts=folder.work / "layers", locks=home / "locks")
 
     async def start(self) -> None:
         """Makes its folders."""
         await self._layers.start()
         await asyncio.to_thread(self._work.mkdir, parents=True, exist_ok=True)
+        if self._jail.protection.tier != "none":
+            await self._jail.keeper.start()
+
+    async def close(self) -> None:
+        """Ends what it keeps for running tools; after all builds have ended."""
+        await self._jail.keeper.close()
 
     async def check(self, source: Path, detected: Detected) -> None:
         """Raises the 422 for dependencies that no build will take. What is wrong with the code is for the build."""
@@ -137,10 +149,13 @@ class Builder:
 
     async def _node(self, build: Build, source: Path, output: Output) -> _Made:
         program, target, entry = await _esbuild(), source.with_name("bundle"), build.spec.entry
+        jail = self._jail.for_owner(build.owner_id)
         asked = await asyncio.to_thread(read_package_json, source)
         if not asked:
             # What the code imports is what it needs; without any package this is the bundle.
-            first = await bundle_node(program, folder=source, entry=entry, target=target, packages_external=True)
+            first = await bundle_node(
+                program, jail=jail, folder=source, entry=entry, target=target, packages_external=True
+            )
             if not first.packages:
                 return _Made(target, first.entry)
             # Of any version, npm chooses the newest that runs on this Node.js; of `latest` it would not ask.
@@ -149,22 +164,22 @@ class Builder:
         scratch = source.with_name("lock")
         await asyncio.to_thread(scratch.mkdir)
         lock = dependencies_node.find_lock(asked, await self._locks(build)) or await self._npm.lock(
-            asked, scratch, output
+            asked, scratch, output, jail=jail
         )
-        modules = await self._npm.install(lock, output)
+        modules = await self._npm.install(lock, output, jail=jail)
         await asyncio.to_thread((source / MODULES).symlink_to, modules)
         tree = InstalledTree(lock, modules)
         external = await asyncio.to_thread(tree.native)
-        bundle = await bundle_node(program, folder=source, entry=entry, target=target, external=external)
+        bundle = await bundle_node(program, jail=jail, folder=source, entry=entry, target=target, external=external)
         if bundle.self_reading:
             await asyncio.to_thread(shutil.rmtree, target)
             external |= bundle.self_reading
-            bundle = await bundle_node(program, folder=source, entry=entry, target=target, external=external)
-        return await self._node_layer(bundle, target, lock, tree)
+            bundle = await bundle_node(program, jail=jail, folder=source, entry=entry, target=target, external=external)
+        return await self._node_layer(bundle, target, lock, tree, jail)
 
-    async def _node_layer(self, bundle: NodeBundle, target: Path, lock: str, tree: InstalledTree) -> _Made:
+    async def _node_layer(self, bundle: NodeBundle, target: Path, lock: str, tree: InstalledTree, jail: Jail) -> _Made:
         """Adds the layer of the packages that are not in the bundle, if there are any."""
-        abi = await self._npm.abi()
+        abi = await self._npm.abi(jail)
         needed = [name for name in bundle.packages if tree.has(name)]
         for name in needed:
             if tree.lacks_build(name):
@@ -185,18 +200,19 @@ class Builder:
     async def _python(self, build: Build, source: Path, output: Output) -> _Made:
         entry = build.spec.entry
         asked = await asyncio.to_thread(read_requirements, source)
-        imported = await inspect_python(source, entry)
+        jail = self._jail.for_owner(build.owner_id)
+        imported = await inspect_python(source, entry, jail=jail)
         asked = asked or imported
         if not asked:
             return _Made(source, entry)
         scratch = source.with_name("lock")
         await asyncio.to_thread(scratch.mkdir)
         lock = dependencies_python.find_lock(asked, await self._locks(build)) or await self._pip.lock(
-            asked, scratch, output
+            asked, scratch, output, jail=jail
         )
 
         async def make(folder: Path) -> None:
-            await self._pip.install(lock, folder, output)
+            await self._pip.install(lock, folder, output, jail=jail)
 
         name = dependencies_python.dep_hash_of(lock)
         return _Made(source, entry, lock, name, await self._layers.ensure(name, make))
@@ -205,10 +221,15 @@ class Builder:
         """Counts the dependencies that the code imports; 0 when it can't be read, which the build will say."""
         try:
             if detected.runtime == "python":
-                return len(await inspect_python(source, detected.entry))
+                return len(await inspect_python(source, detected.entry, jail=self._jail))
             target = source.with_name("imports")
             bundle = await bundle_node(
-                await _esbuild(), folder=source, entry=detected.entry, target=target, packages_external=True
+                await _esbuild(),
+                jail=self._jail,
+                folder=source,
+                entry=detected.entry,
+                target=target,
+                packages_external=True,
             )
             return len(bundle.packages)
         except BuildFailed:

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,7 +17,8 @@ from cloudserve.api.build import esbuild, imports_python
 from cloudserve.api.build.detect import LANGUAGES
 from cloudserve.api.build.failure import BuildFailed
 from cloudserve.api.build.imports_js import package_of
-from cloudserve.api.build.tools import run
+from cloudserve.api.build.jail import Access, Jail
+from cloudserve.api.build.tools import PYTHON
 
 _MAX_SHOWN: Final = 50
 _MAX_ROUNDS: Final = 8
@@ -71,13 +71,14 @@ class NodeBundle:
 async def bundle_node(
     program: Path,
     *,
+    jail: Jail,
     folder: Path,
     entry: str,
     target: Path,
     external: frozenset[str] = frozenset(),
     packages_external: bool = False,
 ) -> NodeBundle:
-    """Bundles `entry` of `folder` into the new folder `target`. Raises `SourceErrors`.
+    """Bundles `entry` of `folder` into the folder `target`. Raises `SourceErrors`.
 
     Packages are inlined from `folder/node_modules`, but those in `external`, those that can't be bundled, and with
     `packages_external` all of them. Files that are no code come along, so that the code may read them: then the bundle
@@ -85,14 +86,17 @@ async def bundle_node(
     """
     assets = await asyncio.to_thread(_find_assets, folder)
     place = target / PurePosixPath(entry).parent if assets else target
+    await asyncio.to_thread(target.mkdir, exist_ok=True)
     form: esbuild.Format = "cjs"
     left_out = set(external)
     for _ in range(_MAX_ROUNDS):
         name = "index.cjs" if form == "cjs" else "index.mjs"
         result = await esbuild.bundle(
             program,
+            jail=jail,
             folder=folder,
             entry=entry,
+            target=target,
             output=place / name,
             format=form,
             external=sorted(left_out),
@@ -227,10 +231,11 @@ def _show(place: Place, folder: Path) -> str:
     return f"{shown}\n    {line}\n    {indent}^"
 
 
-async def inspect_python(folder: Path, entry: str) -> list[str]:
+async def inspect_python(folder: Path, entry: str, *, jail: Jail) -> list[str]:
     """Checks every Python file and returns the distributions that are imported. Raises `SourceErrors`."""
-    program = [sys.executable, "-I", "-S", imports_python.__file__, str(folder), entry]
-    finished = await run(program, folder=folder, environment={})
+    reader = Path(imports_python.__file__)
+    program = [PYTHON, "-I", "-S", str(reader), str(folder), entry]
+    finished = await jail.run(program, folder=folder, environment={}, access=Access(sources=(folder,), read=(reader,)))
     try:
         report: dict[str, Any] = json.loads(finished.text)
     except ValueError:

@@ -15,10 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from cloudserve.api.build.environment import environment
 from cloudserve.api.build.exclusive import exclusive
 from cloudserve.api.build.failure import BuildFailed
+from cloudserve.api.build.jail import Access, Jail, refused
 from cloudserve.api.build.layers import dep_hash
-from cloudserve.api.build.tools import Finished, Output, environment, run
+from cloudserve.api.build.registries import Registries, Registry, hosts_of
+from cloudserve.api.build.tools import Finished, Output
 from cloudserve.core.ids import new_id
 
 INSTALLER: Final = "npm"
@@ -39,6 +42,7 @@ _OTHER_NODE: Final = re.compile(
     r"EBADENGINE +package: '([^']+)',\nnpm warn EBADENGINE +required: \{ node: '([^']+)'.*\n"
     r"npm warn EBADENGINE +current: \{ node: '([^']+)'"
 )
+_TARBALL: Final = re.compile(r'"(https?://[^"]+)"')
 _KEPT_TREES: Final = 20
 _SPARED_SECONDS: Final = 3600.0
 
@@ -57,14 +61,15 @@ def _root(lock: str) -> dict[str, Any]:
 
 
 class NodeDependencies:
-    """Calls npm. `home` holds its cache and the installed trees; both last, and both may be deleted at any time."""
+    """Calls npm. `trees` holds what was installed; it lasts, and may be deleted at any time."""
 
-    def __init__(self, home: Path) -> None:
-        self._home = home
-        self._trees = home / "node"
+    def __init__(self, trees: Path, registries: Registries) -> None:
+        self._trees = trees
+        self._registries = registries
+        self._hosts: dict[tuple[Registry, str | None], tuple[str, ...]] = {}
         self._abi: str | None = None
 
-    async def lock(self, asked: Mapping[str, str], folder: Path, output: Output) -> str:
+    async def lock(self, asked: Mapping[str, str], folder: Path, output: Output, *, jail: Jail) -> str:
         """Resolves packages in the scratch folder `folder` and returns the lock. Raises `BuildFailed`."""
         count = f"{len(asked)} npm package{'' if len(asked) == 1 else 's'}"
         output.write(f"Locking {count}: {', '.join(f'{name} {wanted}' for name, wanted in sorted(asked.items()))}")
@@ -72,7 +77,7 @@ class NodeDependencies:
         await asyncio.to_thread(_write, folder, {"package.json": json.dumps(manifest)})
         # With this flag the addresses that remain are those of packages that are not the registry's.
         arguments = ["install", "--package-lock-only", "--omit-lockfile-registry-resolved", *_FLAGS, "--loglevel=warn"]
-        finished = await self._npm(arguments, folder)
+        finished = await self._npm(arguments, folder, jail, await self._files(asked, folder, jail))
         if finished.code != 0:
             raise _failure(finished, folder)
         for package, wanted, here in _OTHER_NODE.findall(finished.text):
@@ -85,29 +90,29 @@ class NodeDependencies:
         output.write(f"Chosen: {', '.join(chosen)}")
         return lock
 
-    async def install(self, lock: str, output: Output) -> Path:
+    async def install(self, lock: str, output: Output, *, jail: Jail) -> Path:
         """Returns the `node_modules` folder of a lock, for reading; installed if need be. Raises `BuildFailed`."""
-        abi = await self.abi()
+        abi = await self.abi(jail)
         name = hashlib.sha256(f"{abi}\0{os.uname().machine}\0{lock}".encode()).hexdigest()
         tree = self._trees / name
         await asyncio.to_thread(self._trees.mkdir, parents=True, exist_ok=True)
         async with exclusive(self._trees / f"{name}.lock"):
             if not await asyncio.to_thread(_use, tree):
-                await self._install(lock, tree, output)
+                await self._install(lock, tree, output, jail)
                 await asyncio.to_thread(_drop_old, self._trees)
         return tree / MODULES
 
-    async def abi(self) -> str:
+    async def abi(self, jail: Jail) -> str:
         """Returns the ABI tag of this host's Node.js."""
         if self._abi is None:
             program = ["node", "-p", "'node' + process.versions.modules"]
-            finished = await run(program, folder=Path("/"), environment=environment(self._home))
+            finished = await jail.run(program, folder=Path("/"), environment={}, access=Access())
             if finished.code != 0:
                 raise BuildFailed("Node.js could not be started on the platform's host.")
             self._abi = finished.text.strip()
         return self._abi
 
-    async def _install(self, lock: str, tree: Path, output: Output) -> None:
+    async def _install(self, lock: str, tree: Path, output: Output, jail: Jail) -> None:
         document: dict[str, Any] = json.loads(lock)
         count = len(document["packages"]) - 1
         output.write(f"Installing {count} npm package{'' if count == 1 else 's'}")
@@ -117,7 +122,8 @@ class NodeDependencies:
         try:
             files = {"package.json": json.dumps(manifest), "package-lock.json": lock}
             await asyncio.to_thread(_write, draft, files)
-            finished = await self._npm(["ci", *_FLAGS], draft)
+            packages = [path.removeprefix(f"{MODULES}/") for path in document["packages"] if path]
+            finished = await self._npm(["ci", *_FLAGS], draft, jail, await self._files(packages, draft, jail))
             if finished.code != 0:
                 raise _failure(finished, draft)
             await asyncio.to_thread((draft / MODULES).mkdir, exist_ok=True)
@@ -125,8 +131,37 @@ class NodeDependencies:
         finally:
             await asyncio.to_thread(shutil.rmtree, draft, ignore_errors=True)
 
-    async def _npm(self, arguments: list[str], folder: Path) -> Finished:
-        return await run(["npm", *arguments], folder=folder, environment=environment(self._home), guarded=True)
+    async def _npm(self, arguments: list[str], folder: Path, jail: Jail, hosts: Iterable[str] = ()) -> Finished:
+        """Runs npm, which reaches its registries, and `hosts`."""
+        registry = await self._registries.of("npm")
+        access = Access(
+            write=(folder, await jail.make_home()),
+            read=registry.public,
+            private=registry.private,
+            hosts=(*registry.hosts, *hosts),
+        )
+        own = environment("npm", jail.home, temporary=folder)
+        return await jail.run(["npm", *arguments], folder=folder, environment=own, access=access)
+
+    async def _files(self, names: Iterable[str], folder: Path, jail: Jail) -> set[str]:
+        """Returns the hosts from which the registries of some packages hand out files; each registry is asked once."""
+        registry = await self._registries.of("npm")
+        found: set[str] = set()
+        for scope in (None, *registry.scopes):
+            place = (registry, scope)
+            name = next((name for name in names if _scope(name, registry.scopes) == scope), None)
+            if place not in self._hosts and name is not None:
+                finished = await self._npm(["view", name, "dist.tarball", "--json", *_FLAGS], folder, jail)
+                if finished.code == 0:
+                    self._hosts[place] = hosts_of(_TARBALL.findall(finished.text)[-1:])
+            found.update(self._hosts.get(place, ()))
+        return found
+
+
+def _scope(name: str, known: Iterable[str]) -> str | None:
+    """Returns the scope of a package if it has a registry of its own."""
+    scope = name.partition("/")[0]
+    return scope if scope in known else None
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
@@ -168,6 +203,8 @@ def _canonical(text: str) -> str:
 
 def _failure(finished: Finished, folder: Path) -> BuildFailed:
     """Returns in plain words why npm failed."""
+    if finished.refused:
+        return refused(finished, "npm config set registry", "npm config set @scope:registry")
     missing = _NOT_FOUND.search(finished.text)
     if "code E404" in finished.text and missing is not None:
         return BuildFailed(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from cloudserve.api.build.failure import BuildFailed
-from cloudserve.api.build.tools import run
+from cloudserve.api.build.jail import Access, Jail
 
 Format = Literal["cjs", "esm"]
 
@@ -82,14 +82,19 @@ class Result:
 async def bundle(
     program: Path,
     *,
+    jail: Jail,
     folder: Path,
     entry: str,
+    target: Path,
     output: Path,
     format: Format,  # noqa: A002 - esbuild's own word
     external: Sequence[str] = (),
     packages_external: bool = False,
 ) -> Result:
-    """Bundles `entry` of `folder` into the file `output`, with its source map beside it."""
+    """Bundles `entry` of `folder` into the file `output` in the folder `target`, with its source map beside it.
+
+    It reads `folder` and the packages that are linked there, and writes to `target` alone.
+    """
     metafile = output.with_name("metafile.json")
     arguments: list[str | Path] = [
         program,
@@ -106,7 +111,9 @@ async def bundle(
     if not await asyncio.to_thread(_has_tsconfig, folder):
         # Otherwise esbuild looks for one in every folder above.
         arguments.append("--tsconfig-raw={}")
-    finished = await run(arguments, folder=folder, environment={})
+    modules = (folder / "node_modules").resolve()
+    access = Access(write=(target,), sources=(folder,), read=(program, *([modules] if modules.is_dir() else [])))
+    finished = await jail.run(arguments, folder=folder, environment={}, access=access)
     messages = read_messages(finished.text)
     if finished.code != 0:
         if not any(message.is_error for message in messages):

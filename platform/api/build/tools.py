@@ -1,9 +1,7 @@
-"""Runs the tools of a build: npm, pip and esbuild.
+"""Runs the processes of a build, and brings what they print line by line.
 
-A tool gets a clean environment that keeps only what tells it how this host reaches its registries (the host's npm and
-pip configuration, proxies, certificates), and a home and caches of its own. What it prints arrives line by line. When
-its build runs out of time or is given up, its whole process group is killed. Its memory is bounded, since what it
-reads is a stranger's.
+When a build runs out of time or is given up, all that it has started is killed. `jail` puts walls around its tools;
+where a host has none, a tool is a process like any other, whose memory is bounded, since what it reads is a stranger's.
 """
 
 import asyncio
@@ -19,24 +17,9 @@ from typing import Final
 
 from cloudserve.core.config import MEBIBYTE
 
-_KEPT: Final = frozenset(
-    {
-        "PATH",
-        "LANG",
-        "LC_ALL",
-        "TMPDIR",
-        "CURL_CA_BUNDLE",
-        "NODE_EXTRA_CA_CERTS",
-        "REQUESTS_CA_BUNDLE",
-        "SSL_CERT_DIR",
-        "SSL_CERT_FILE",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "ALL_PROXY",
-        "NO_PROXY",
-    }
-)
-_KEPT_PREFIXES: Final = ("PIP_", "NPM_CONFIG_")
+PYTHON: Final = os.path.realpath(sys.executable)
+"""This interpreter, outside of the environment with the platform's packages."""
+
 MEMORY_BYTES: Final = 2 * 1024 * MEBIBYTE
 """Data that each process of a tool may have (RLIMIT_DATA); npm and esbuild stay far below it."""
 
@@ -81,41 +64,15 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A tool that ended by itself; `text` is what it printed, standard error included."""
+    """A tool that ended by itself.
+
+    `text` is what it printed, standard error included; `refused` are the places that it tried to reach in vain, each
+    once, as `host:port` where the host's name is known.
+    """
 
     code: int
     text: str
-
-
-def environment(home: Path, host: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Returns the environment for a tool whose home and caches are under `home`."""
-    kept = {
-        name: value for name, value in host.items() if name.upper() in _KEPT or name.upper().startswith(_KEPT_PREFIXES)
-    }
-    # A home of its own would hide the host user's own files, so they are named.
-    lowered = {name.lower() for name in kept}
-    host_home = Path(host.get("HOME", "/"))
-    npmrc = host_home / ".npmrc"
-    if "npm_config_userconfig" not in lowered and npmrc.is_file():
-        kept["NPM_CONFIG_USERCONFIG"] = str(npmrc)
-    if "pip_config_file" not in lowered:
-        config_home = Path(host.get("XDG_CONFIG_HOME") or host_home / ".config")
-        for pip_conf in (config_home / "pip" / "pip.conf", host_home / ".pip" / "pip.conf"):
-            if pip_conf.is_file():
-                kept["PIP_CONFIG_FILE"] = str(pip_conf)
-                break
-    return kept | {
-        "HOME": str(home),
-        "NO_COLOR": "1",
-        "NPM_CONFIG_CACHE": str(home / "npm"),
-        "PIP_CACHE_DIR": str(home / "pip"),
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_NO_INPUT": "1",
-        "PIP_PROGRESS_BAR": "off",
-        "PIP_REQUIRE_VIRTUALENV": "0",
-        "PIP_USER": "0",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
+    refused: tuple[str, ...] = ()
 
 
 async def run(
@@ -126,9 +83,9 @@ async def run(
     guarded: bool = False,
     on_line: Callable[[str], None] | None = None,
 ) -> Finished:
-    """Runs a tool to its end. A caller that is cancelled, or runs out of time, takes the whole process group along.
+    """Runs a program without walls. A caller that is cancelled, or runs out of time, takes the process group along.
 
-    A guarded tool also ends when this process is killed; that costs a few milliseconds, for tools that take seconds.
+    A guarded program also ends when this process is killed; that costs a few milliseconds, for tools that take seconds.
     """
     process = await asyncio.create_subprocess_exec(
         *([*_GUARD, str(os.getpid())] if guarded and _GUARD else ()),
@@ -142,7 +99,8 @@ async def run(
     )
     try:
         _limit_memory(process.pid)
-        text = await _read(process, on_line)
+        assert process.stdout is not None  # noqa: S101 - it was asked for above
+        text = await read_output(process.stdout, on_line)
         code = await process.wait()
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -157,13 +115,12 @@ def _limit_memory(pid: int) -> None:
             resource.prlimit(pid, resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
 
 
-async def _read(process: asyncio.subprocess.Process, on_line: Callable[[str], None] | None) -> str:
-    """Reads a tool's output to its end, at most `_MAX_OUTPUT_BYTES` of which is kept."""
-    assert process.stdout is not None  # noqa: S101 - it was asked for above
+async def read_output(stream: asyncio.StreamReader, on_line: Callable[[str], None] | None) -> str:
+    """Reads what a tool prints to its end, at most `_MAX_OUTPUT_BYTES` of which is kept."""
     kept: list[bytes] = []
     size = 0
     rest = b""
-    while chunk := await process.stdout.read(_CHUNK_BYTES):
+    while chunk := await stream.read(_CHUNK_BYTES):
         if size < _MAX_OUTPUT_BYTES:
             kept.append(chunk)
             size += len(chunk)

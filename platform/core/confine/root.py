@@ -88,12 +88,15 @@ class Root:
         return type(self)(tuple(kept), self.links, {**self.files, **files}, (*self.folders, *folders))
 
 
-def system_root(*, certificates: Iterable[str] = (), shown: Iterable[str] = ()) -> Root:
+def system_root(
+    *, certificates: Iterable[str] = (), shown: Iterable[str] = (), interpreter: Iterable[str] | None = None
+) -> Root:
     """Returns a root with the system's programs and libraries, this interpreter, and the least that both need.
 
     Args:
         certificates: files and folders with certificates to trust, beside those that OpenSSL looks for.
         shown: other files and folders, such as a program outside of /usr.
+        interpreter: what an interpreter consists of, this one unless given.
     """
     binds: list[Bind] = []
     links: dict[str, str] = {}
@@ -112,7 +115,8 @@ def system_root(*, certificates: Iterable[str] = (), shown: Iterable[str] = ()) 
     root = Root(tuple(binds), links, files, ("/proc", "/tmp", "/dev/shm"))  # noqa: S108 - places in a root of its own
     verify = ssl.get_default_verify_paths()
     trusted = (*certificates, verify.openssl_cafile, verify.openssl_capath)
-    more = [Bind(path) for path in (*interpreter_paths(), *shown, *trusted) if Path(path).exists()]
+    programs = (*(interpreter_paths() if interpreter is None else interpreter), *shown)
+    more = [Bind(path) for path in (*programs, *trusted) if Path(path).exists()]
     return root.plus(binds=[*devices, *more])
 
 

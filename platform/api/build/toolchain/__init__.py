@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from cloudserve.api.build.tools import environment
+from cloudserve.api.build.environment import environment
 
 _HERE: Final = Path(__file__).parent
 _FILES: Final = ("package.json", "package-lock.json")
@@ -64,7 +64,7 @@ def _install(target: Path) -> Path:
             result = subprocess.run(  # noqa: S603 - npm with fixed arguments
                 command,
                 cwd=content,
-                env=environment(draft / "home"),
+                env=environment("npm", draft / "home"),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

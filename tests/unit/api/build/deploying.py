@@ -12,6 +12,7 @@ from cloudserve.api.build.request import ArchiveUpload, DeployChanges, DeployReq
 from cloudserve.api.build.worker import OnLive
 from cloudserve.api.deployments import Deployments
 from cloudserve.core.config import DataFolder, Settings
+from cloudserve.core.confine.tiers import Protection, detect
 from cloudserve.core.models.function import Build, Function, Version
 from cloudserve.core.models.owner import Owner
 from cloudserve.core.objects.filesystem import FilesystemObjects
@@ -90,14 +91,16 @@ class Deploying:
 
 
 @asynccontextmanager
-async def deploying(folder: Path, *, on_live: OnLive | None = None, **settings: Any) -> AsyncIterator[Deploying]:
+async def deploying(
+    folder: Path, *, on_live: OnLive | None = None, protection: Protection | None = None, **settings: Any
+) -> AsyncIterator[Deploying]:
     """Deployments at work over what is in `folder`, with an owner `ada`."""
     values = Settings(data_dir=folder, **settings)
     data = DataFolder(folder)
     store, objects = SqliteStore(data.database), FilesystemObjects(data.objects)
     await store.open()
     await objects.open()
-    deployments = Deployments(values, store, objects, on_live=on_live)
+    deployments = Deployments(values, store, objects, on_live=on_live, protection=protection or detect())
     one = Deploying(deployments, values, store, objects)
     known = await store.owners.by_name(one.owner.name)
     if known is None:

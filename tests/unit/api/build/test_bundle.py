@@ -11,6 +11,7 @@ import pytest
 
 from cloudserve.api.build import toolchain
 from cloudserve.api.build.bundle import NodeBundle, SourceErrors, bundle_node, inspect_python
+from tests.unit.api.build.jails import jail
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:
@@ -25,7 +26,9 @@ async def bundled(tmp_path: Path, files: dict[str, str], entry: str = "index.js"
     """Bundles files into `out`."""
     source = await asyncio.to_thread(write, tmp_path / "source", files)
     program = await asyncio.to_thread(toolchain.esbuild)
-    return await bundle_node(program, folder=source, entry=entry, target=tmp_path / "out", **options)
+    return await bundle_node(
+        program, jail=jail(tmp_path), folder=source, entry=entry, target=tmp_path / "out", **options
+    )
 
 
 def node(tmp_path: Path, bundle: NodeBundle, code: str) -> str:
@@ -207,7 +210,7 @@ async def test_python_is_checked_whole(tmp_path: Path) -> None:
     }
     folder = await asyncio.to_thread(write, tmp_path, files)
     with pytest.raises(SourceErrors) as raised:
-        await inspect_python(folder, "main.py")
+        await inspect_python(folder, "main.py", jail=jail(tmp_path))
     places = [(place.file, place.line, place.column) for place in raised.value.places]
     assert places == [("bytes.py", 1, 1), ("lib/__init__.py", 1, 7), ("lib/other.py", 1, 9)]
     assert "lib/__init__.py:1:7: invalid syntax\n    def f(:\n          ^" in str(raised.value)
@@ -218,11 +221,11 @@ async def test_code_that_breaks_the_parser_breaks_nothing_else(tmp_path: Path) -
     deep = "-" * 200_000 + "1"
     folder = await asyncio.to_thread(write, tmp_path, {"main.py": deep, "other.py": "(" * 5000})
     with pytest.raises(Exception, match=r"nested|could not read"):
-        await inspect_python(folder, "main.py")
+        await inspect_python(folder, "main.py", jail=jail(tmp_path))
 
 
 async def test_python_sources_are_read_as_this_python_reads_them(tmp_path: Path) -> None:
     """With its syntax of today, its warnings kept to itself."""
     folder = await asyncio.to_thread(write, tmp_path, {"main.py": "match 1:\n    case 1 if 1 is 1: x = '\\d'\n"})
-    assert await inspect_python(folder, "main.py") == []
+    assert await inspect_python(folder, "main.py", jail=jail(tmp_path)) == []
     assert sys.version_info >= (3, 11)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cloudserve.api.build import toolchain
 from cloudserve.api.build.bundle import bundle_node
 from cloudserve.api.build.imports_js import BUILTINS, is_package_name, package_of, packages_of
+from tests.unit.api.build.jails import jail
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,9 @@ async def imported(tmp_path: Path, code: str, entry: str = "index.ts") -> tuple[
     source.mkdir(exist_ok=True)
     (source / entry).write_text(code)
     (source / "local.ts").write_text("import 'of-local'; export type T = 1; export const v = 1;")
-    bundle = await bundle_node(toolchain.esbuild(), folder=source, entry=entry, target=target, packages_external=True)
+    bundle = await bundle_node(
+        toolchain.esbuild(), jail=jail(tmp_path), folder=source, entry=entry, target=target, packages_external=True
+    )
     return bundle.packages
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from cloudserve.api.build import toolchain
+from cloudserve.api.build.environment import environment
 from cloudserve.api.build.exclusive import exclusive
 from cloudserve.api.build.toolchain import ToolchainMissing, esbuild
-from cloudserve.api.build.tools import MEMORY_BYTES, Output, environment, run
+from cloudserve.api.build.tools import MEMORY_BYTES, Output, run
 from tests.unit.api.build.waiting import has_ended, until
 
 
 def test_the_environment_keeps_the_way_to_the_registries_alone(tmp_path: Path) -> None:
-    """The host's own configuration of npm, pip, proxies and certificates; no secret of the platform."""
+    """The host's own configuration of one installer, proxies and certificates; no secret of the platform."""
     home = tmp_path / "home"
     (home / ".config" / "pip").mkdir(parents=True)
     (home / ".config" / "pip" / "pip.conf").touch()
@@ -31,23 +32,24 @@ def test_the_environment_keeps_the_way_to_the_registries_alone(tmp_path: Path) -
         "NODE_OPTIONS": "--inspect",
         "PYTHONPATH": "/x",
     }
-    made = environment(tmp_path / "own", host)
-    kept = {name: made[name] for name in made if name in host and made[name] == host[name]}
-    assert sorted(kept) == ["PATH", "PIP_INDEX_URL", "SSL_CERT_FILE", "https_proxy", "npm_config_registry"]
-    assert made["HOME"] == str(tmp_path / "own")
-    assert made["NPM_CONFIG_USERCONFIG"] == str(home / ".npmrc")
-    assert made["PIP_CONFIG_FILE"] == str(home / ".config" / "pip" / "pip.conf")
-    assert not {"CLOUDSERVE_INSTANCE", "AWS_SECRET_ACCESS_KEY", "NODE_OPTIONS", "PYTHONPATH"} & set(made)
+    npm, pip = (environment(installer, tmp_path / "own", host=host) for installer in ("npm", "pip"))
+    for made, own in ((npm, "npm_config_registry"), (pip, "PIP_INDEX_URL")):
+        kept = {name: made[name] for name in made if name in host and made[name] == host[name]}
+        assert sorted(kept, key=str.lower) == sorted(["PATH", "SSL_CERT_FILE", "https_proxy", own], key=str.lower)
+        assert made["HOME"] == str(tmp_path / "own")
+        assert not {"CLOUDSERVE_INSTANCE", "AWS_SECRET_ACCESS_KEY", "NODE_OPTIONS", "PYTHONPATH"} & set(made)
+    assert npm["NPM_CONFIG_USERCONFIG"] == str(home / ".npmrc")
+    assert pip["PIP_CONFIG_FILE"] == str(home / ".config" / "pip" / "pip.conf")
 
 
 def test_a_chosen_configuration_file_is_kept(tmp_path: Path) -> None:
     """What the operator has set wins over what lies in the home folder."""
     host = {"HOME": str(tmp_path), "npm_config_userconfig": "/etc/npmrc", "PIP_CONFIG_FILE": "/etc/pip.conf"}
     (tmp_path / ".npmrc").touch()
-    made = environment(tmp_path / "own", host)
-    assert made["npm_config_userconfig"] == "/etc/npmrc"
-    assert made["PIP_CONFIG_FILE"] == "/etc/pip.conf"
-    assert "NPM_CONFIG_USERCONFIG" not in made
+    npm = environment("npm", tmp_path / "own", host=host)
+    assert npm["npm_config_userconfig"] == "/etc/npmrc"
+    assert "NPM_CONFIG_USERCONFIG" not in npm
+    assert environment("pip", tmp_path / "own", host=host)["PIP_CONFIG_FILE"] == "/etc/pip.conf"
 
 
 @pytest.mark.parametrize("guarded", [False, True])

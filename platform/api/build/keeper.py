@@ -1,0 +1,121 @@
+"""Keeps the process that jailers are forked from, and has it fork one for each run of a tool."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from cloudserve.api.build.tools import PYTHON, read_output
+
+_BOOT: Final = Path(__file__).with_name("jailer") / "boot.py"
+_GIVE_UP_SECONDS: Final = 5.0
+"""How long a jailer may take to kill what it has started; then it is killed itself."""
+_CHUNK_BYTES: Final = 64 * 1024
+_MOST_REPORTS: Final = 1000
+
+
+class Keeper:
+    """Has tools run. `start` saves the first run some time; `close` at the end. A process that has died is replaced."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._starting = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Starts the process, unless it runs."""
+        async with self._starting:
+            if self._process is None or self._process.poll() is not None:
+                await self._end()
+                await asyncio.to_thread(self._start)
+
+    async def close(self) -> None:
+        """Ends the process."""
+        async with self._starting:
+            await self._end()
+
+    async def run(
+        self, order: dict[str, Any], on_line: Callable[[str], None] | None
+    ) -> tuple[str, list[dict[str, Any]]]:
+        """Gives a jailer an order; returns what the tool printed and what the jailer told, when both have ended.
+
+        A caller that is cancelled returns when all that the tool had started is dead.
+        """
+        await self.start()
+        loop = asyncio.get_running_loop()
+        link, theirs = socket.socketpair()
+        link.setblocking(False)
+        output, write_end = os.pipe()
+        reports: list[dict[str, Any]] = []
+        try:
+            with theirs:
+                self._fork(theirs.fileno(), write_end)
+            os.close(write_end)
+            stream = asyncio.StreamReader()
+            transport, _ = await loop.connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(output, "rb", buffering=0)
+            )
+            telling = asyncio.create_task(_listen(link, reports))
+            try:
+                await loop.sock_sendall(link, json.dumps(order).encode() + b"\n")
+                text = await read_output(stream, on_line)
+                await telling
+            finally:
+                await _end_run(link, telling, reports)
+                transport.close()
+        finally:
+            link.close()
+        return text, reports
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                [PYTHON, "-I", "-S", str(_BOOT)],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                env={},
+                cwd="/",
+                start_new_session=True,
+            )
+        self._control = ours
+
+    def _fork(self, link: int, output: int) -> None:
+        assert self._control is not None  # noqa: S101 - it was started above
+        socket.send_fds(self._control, [b"run"], [link, output])
+
+    async def _end(self) -> None:
+        process, control = self._process, self._control
+        self._process = self._control = None
+        if control is not None:
+            control.close()
+        if process is not None:
+            await asyncio.to_thread(process.wait)
+
+
+async def _listen(link: socket.socket, reports: list[dict[str, Any]]) -> None:
+    loop = asyncio.get_running_loop()
+    rest = b""
+    while chunk := await loop.sock_recv(link, _CHUNK_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(reports) < _MOST_REPORTS:
+            reports += map(json.loads, lines)
+
+
+async def _end_run(link: socket.socket, telling: asyncio.Task[None], reports: list[dict[str, Any]]) -> None:
+    """Tells the jailer that nobody waits any more, and waits for it to have killed everything."""
+    with contextlib.suppress(OSError):
+        link.shutdown(socket.SHUT_WR)
+    try:
+        async with asyncio.timeout(_GIVE_UP_SECONDS):
+            await telling
+    except (TimeoutError, OSError):
+        for report in reports[:1]:
+            with contextlib.suppress(ProcessLookupError, KeyError):
+                os.kill(report["jailer"], signal.SIGKILL)
