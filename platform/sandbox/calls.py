@@ -67,6 +67,8 @@ class Calls(asyncio.Protocol):
         self.memory_mb = 0
         self.peak_kib = 0
         self.last_used = time.monotonic()
+        self.last_begun = 0.0
+        self.last_seconds = 0.0
         self.on_room: Callable[[], None] = _nothing
         self.output = Output(self._loop, self._printed)
         self.hello: asyncio.Future[None] = self._loop.create_future()
@@ -113,7 +115,7 @@ class Calls(asyncio.Protocol):
         """Hands the worker a call."""
         self._last_call = call_id = (self._last_call + 1) & 0xFFFFFFFF or 1
         flight.call_id = call_id
-        flight.begun = now = time.perf_counter()
+        flight.begun = self.last_begun = now = time.perf_counter()
         flight.deadline = now + self.timeout
         flight.on_given_up = self.give_up
         self._flights[call_id] = flight
@@ -323,6 +325,7 @@ class Calls(asyncio.Protocol):
         if flight.upload is not None and not flight.upload.done():
             flight.upload.cancel()
         self.last_used = time.monotonic()
+        self.last_seconds = time.perf_counter() - flight.begun
         self.on_room()
 
     def _stopped(self, call_id: int) -> None:

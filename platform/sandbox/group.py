@@ -15,6 +15,7 @@ from cloudserve.sandbox.abc import Deployment, LogEntry
 from cloudserve.sandbox.ends import WorkerLost
 from cloudserve.sandbox.failures import Failure
 from cloudserve.sandbox.flight import Flight
+from cloudserve.sandbox.spread import ENOUGH, PATIENCE_SECONDS, Spread
 from cloudserve.sandbox.worker import Worker
 
 MAX_WAITING: Final = 1000
@@ -43,6 +44,9 @@ class Group:
         self.waiting: deque[Flight] = deque()
         self._notes: list[LogEntry] = []
         self._free: list[Worker] = []
+        self._spread = Spread()
+        self._held: deque[Flight] = deque()
+        self._looking = False
         self._grow = grow
         self._on_idle = on_idle
         self._first: asyncio.Future[None] | None = None
@@ -50,6 +54,7 @@ class Group:
         self._queue_timer: asyncio.TimerHandle | None = None
         self._failures = 0
         self._failure: Failure | None = None
+        self._failed_at = 0.0
         self._retry_at = 0.0
 
     @property
@@ -64,6 +69,9 @@ class Group:
     def submit(self, flight: Flight) -> None:
         """Begins a call, or lets it wait."""
         free = self._free
+        if free and self._spread.is_enough(len(self.workers) - len(free)) and self.concurrency == 1:
+            self._hold(flight)
+            return
         while free:
             worker = free[-1]
             if worker.has_room():
@@ -79,7 +87,13 @@ class Group:
     @property
     def under_way(self) -> bool:
         """Whether any call waits or is in a worker."""
-        return bool(self.waiting) or any(worker.busy for worker in self.workers)
+        return bool(self.waiting or self._held) or any(worker.busy for worker in self.workers)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to remember of it: no worker, no call, and no try to load that has just failed."""
+        failed = self._failures and not self.retired and time.monotonic() < self._failed_at + 2 * _LONGEST_BACKOFF
+        return not (self.workers or self.starting or self.queued or self.keep or failed or self._first)
 
     async def first_worker(self) -> None:
         """Waits until a worker is ready. Raises `WorkerLost` when the code does not load."""
@@ -131,9 +145,10 @@ class Group:
         """Fails what waits: the code does not load. The next try waits longer each time."""
         self._failures += 1
         self._failure = lost.failure
+        self._failed_at = time.monotonic()
         if self._failures > 1:
             pause = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2.0 ** (self._failures - 2))
-            self._retry_at = time.monotonic() + pause
+            self._retry_at = self._failed_at + pause
         first, self._first = self._first, None
         if first is not None and not first.done():
             first.set_exception(lost)
@@ -142,8 +157,9 @@ class Group:
 
     def room(self, worker: Worker) -> None:
         """Gives a worker that has room what waits longest."""
-        while self.waiting and worker.has_room():
-            flight = self.waiting.popleft()
+        self._spread.ended(worker.calls.last_seconds, len(self.workers) - len(self._free))
+        while (waiting := self.waiting or self._held) and worker.has_room():
+            flight = waiting.popleft()
             if not flight.answered:
                 worker.begin(flight)
         if not worker.has_room():
@@ -160,15 +176,53 @@ class Group:
         """Lets calls under way and waiting ones finish, and ends each worker when it has nothing left to do."""
         self.retired = True
         self.keep = 0
-        if not self.waiting:
+        if not self.waiting and not self._held:
             for worker in self.idle:
                 worker.stop()
 
     def fail_waiting(self, failure: Failure) -> None:
         """Fails every call that waits."""
-        waiting, self.waiting = self.waiting, deque()
+        waiting = [*self.waiting, *self._held]
+        self.waiting.clear()
+        self._held.clear()
         for flight in waiting:
             flight.fail(failure)
+
+    @property
+    def queued(self) -> int:
+        """The calls that wait."""
+        return len(self.waiting) + len(self._held)
+
+    def _hold(self, flight: Flight) -> None:
+        """Lets a call wait for a busy worker, although others are free."""
+        self._held.append(flight)
+        self._look_at_held_soon()
+
+    def _look_at_held_soon(self) -> None:
+        if not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._look_at_held)
+
+    def _look_at_held(self) -> None:
+        """Wakes further workers for held calls, one for each that is at a long call."""
+        self._looking = False
+        held, free = self._held, self._free
+        begun = time.perf_counter() - PATIENCE_SECONDS
+        long = sum(1 for worker in self.workers if worker.busy and worker.calls.last_begun < begun)
+        more = ENOUGH + long - (len(self.workers) - len(free))
+        while held and (free or not self.workers) and more > 0:
+            flight = held.popleft()
+            if flight.answered:
+                continue
+            more -= 1
+            worker = free.pop() if free else None
+            if worker is not None and worker.has_room():
+                worker.listed_free = False
+                worker.begin(flight)
+            else:
+                self._wait(flight)
+        if held:
+            self._look_at_held_soon()
 
     def _wait(self, flight: Flight) -> None:
         refusal = self.refused()

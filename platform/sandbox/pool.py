@@ -151,7 +151,7 @@ class LocalSandbox(Sandbox):
         return SandboxStats(
             workers=len(self._members) + self._starting,
             busy=sum(1 for worker in self._members if worker.busy),
-            waiting=sum(len(group.waiting) for group in self._all_groups),
+            waiting=sum(group.queued for group in self._all_groups),
             starts=self._starts,
             kills=self._kills + self._watch.kills,
         )
@@ -170,8 +170,12 @@ class LocalSandbox(Sandbox):
         return group
 
     def _forget(self, group: Group) -> None:
-        if group.retired and not group.workers and not group.starting and not group.waiting:
-            self._all_groups.discard(group)
+        """Lets go of a group that holds nothing, so that functions nobody calls cost nothing."""
+        if not group.is_idle:
+            return
+        self._all_groups.discard(group)
+        if self._groups.get(group.deployment.version_id) is group:
+            del self._groups[group.deployment.version_id]
 
     # -- growing -------------------------------------------------------------------------------------------------
 
@@ -261,6 +265,8 @@ class LocalSandbox(Sandbox):
     # -- housekeeping --------------------------------------------------------------------------------------------
 
     def _end_idle(self) -> None:
+        for group in list(self._all_groups):
+            self._forget(group)
         for worker in list(evict.idle_too_long(self._all_groups, time.monotonic(), self._idle_seconds)):
             self._stop(worker)
         shortage_kib = self._pressure.shortage_kib()
