@@ -3,6 +3,7 @@
 import json
 import stat
 import threading
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cloudserve.core.auth.proof import prove
 from pulumi_cloudserve.provider.administrator import KEPT, AdministratorHandler
 from pulumi_cloudserve.provider.credentials import MACHINE_KEY
 from pulumi_cloudserve.provider.framework import Context, ResourceError
@@ -24,10 +26,20 @@ class Platform:
         self.account: dict[str, Any] | None = None
         self.changed = {"passwordChanged": False, "keyChanged": False}
         self.refusal: dict[str, Any] | None = None
+        self.key: str | None = MACHINE
+        self.keys_seen: set[str] = set()
         platform = self
 
         class Answers(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def do_GET(self) -> None:
+                if self.path.startswith("/healthz?nonce="):
+                    nonce = self.path.partition("=")[2]
+                    key = platform.key
+                    self._answer(200, {"proof": prove(key, nonce, platform.server.server_port) if key else None})
+                    return
+                platform.keys_seen.add(self.headers["authorization"])
                 assert self.headers["authorization"] == f"Bearer {MACHINE}"
                 if platform.account is None:
                     self._answer(404, {"message": "There is none."})
@@ -35,6 +47,7 @@ class Platform:
                     self._answer(200, {"user": platform.account, **platform.changed})
 
             def do_POST(self) -> None:
+                platform.keys_seen.add(self.headers["authorization"])
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 if platform.refusal:
                     self._answer(422, platform.refusal)
@@ -137,3 +150,45 @@ def test_a_refusal_of_the_platform_is_told_in_its_words(inputs: dict[str, Any], 
     platform.refusal = {"message": "This is no user name."}
     with pytest.raises(ResourceError, match="This is no user name"):
         AdministratorHandler().create(inputs, CONTEXT)
+
+
+@pytest.mark.parametrize("key", [None, "csk_another"])
+def test_sends_the_key_to_nobody_who_does_not_know_it(
+    platform: Platform, inputs: dict[str, Any], key: str | None
+) -> None:
+    """Such as whoever took the port while the platform was down."""
+    _, outputs = AdministratorHandler().create(inputs, CONTEXT)
+    platform.key, platform.keys_seen = key, set()
+    with pytest.raises(ResourceError, match="is not this platform"):
+        AdministratorHandler().create(inputs, CONTEXT)
+    assert AdministratorHandler().read({**inputs, **outputs}, CONTEXT) == outputs
+    assert platform.keys_seen == set()
+
+
+def test_sends_the_key_to_nobody_who_passes_the_question_on(platform: Platform, inputs: dict[str, Any]) -> None:
+    """The proof is of the port too: a listener elsewhere gains nothing from the platform's answers."""
+    asked = []
+
+    class Between(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            asked.append(self.headers["authorization"])
+            with urllib.request.urlopen(f"{inputs['url']}{self.path}") as answer:
+                content = answer.read()
+            self.send_response(200)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Between) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        with pytest.raises(ResourceError, match="is not this platform"):
+            AdministratorHandler().create({**inputs, "url": f"http://127.0.0.1:{server.server_port}"}, CONTEXT)
+        server.shutdown()
+        thread.join()
+    assert asked == [None]

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import PlainTextResponse
 
 from cloudserve.api.bodies import View
 from cloudserve.api.context import Ctx
 from cloudserve.api.deps import OfAdministrator
+from cloudserve.core.auth.proof import prove
 from cloudserve.core.config import SignupMode
 from cloudserve.core.confine.tiers import Tier
 from cloudserve.core.version import VERSION
@@ -61,10 +62,11 @@ class PlatformView(View):
 
 
 class Health(View):
-    """That this instance serves."""
+    """That this instance serves; `proof`, where a nonce was given, that it knows the machine key."""
 
     status: Literal["ok"]
     instance: str
+    proof: str | None = None
 
 
 class Readiness(View):
@@ -105,10 +107,17 @@ async def show_platform(context: Ctx, of_administrator: OfAdministrator) -> Plat
     )
 
 
-@router.get("/healthz", summary="Tell that this instance serves")
-async def healthz(context: Ctx) -> Health:
+@router.get("/healthz", summary="Tell that this instance serves", response_model_exclude_none=True)
+async def healthz(
+    context: Ctx,
+    nonce: Annotated[
+        str | None, Query(pattern="^[0-9a-f]{32,64}$", description="What to prove the machine key with.")
+    ] = None,
+) -> Health:
     """Returns the token of this instance, so that health means this one and not whoever has the port."""
-    return Health(status="ok", instance=context.settings.instance)
+    settings = context.settings
+    proof = None if nonce is None else prove(context.credentials.machine_key, nonce, settings.port)
+    return Health(status="ok", instance=settings.instance, proof=proof)
 
 
 @router.get(

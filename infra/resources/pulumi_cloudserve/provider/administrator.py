@@ -7,11 +7,10 @@ stale once changed.
 
 import json
 import secrets
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
+from pulumi_cloudserve.provider.asking import RefusedError, UnreachableError, ask
 from pulumi_cloudserve.provider.credentials import MACHINE_KEY
 from pulumi_cloudserve.provider.files import read_json, write_text
 from pulumi_cloudserve.provider.framework import Context, Handler, ResourceError, Values
@@ -63,9 +62,11 @@ class AdministratorHandler(Handler):
         """Looks at the account. While the platform is away, what was known stays."""
         try:
             found = _call(state, "GET")
-        except _NotThereError:
-            return None
-        except _UnreachableError:
+        except RefusedError as error:
+            if error.status == 404:
+                return None
+            raise
+        except UnreachableError:
             return {name: state[name] for name in self.outputs}
         return _outputs(found, read_json(Path(state["credentials"]) / KEPT))
 
@@ -83,14 +84,6 @@ class AdministratorHandler(Handler):
         """Leaves the account to the data folder."""
 
 
-class _NotThereError(ResourceError):
-    pass
-
-
-class _UnreachableError(ResourceError):
-    pass
-
-
 def _outputs(found: Values, kept: Values) -> dict[str, Any]:
     return {
         "userId": found["user"]["_id"],
@@ -105,27 +98,4 @@ def _outputs(found: Values, kept: Values) -> dict[str, Any]:
 def _call(inputs: Values, method: str, body: Values | None = None) -> dict[str, Any]:
     """Calls the platform with the machine key."""
     key = (Path(inputs["credentials"]) / MACHINE_KEY).read_text().strip()
-    request = urllib.request.Request(  # noqa: S310 - the platform's own address
-        inputs["url"] + PATH,
-        method=method,
-        data=json.dumps(body).encode() if body is not None else None,
-        headers={"authorization": f"Bearer {key}", "content-type": "application/json"},
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=30) as answer:
-            told: dict[str, Any] = json.load(answer)
-            return told
-    except urllib.error.HTTPError as error:
-        if error.code == 404:
-            raise _NotThereError("The platform has no administrator.") from None
-        raise ResourceError(f"The platform refused to {method} the administrator: {_message(error)}") from None
-    except (OSError, ValueError) as error:
-        raise _UnreachableError(f"The platform at {inputs['url']} can't be reached: {error}") from None
-
-
-def _message(error: urllib.error.HTTPError) -> str:
-    try:
-        return str(json.load(error)["message"])
-    except (ValueError, KeyError, TypeError):
-        return f"HTTP {error.code}"
+    return ask(inputs["url"], key, method, PATH, body)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cloudserve.core.auth.proof import prove
 from cloudserve.core.auth.tokens import digest, new_api_key
 from cloudserve.core.models.owner import ALL_SCOPES, ApiKey
 from cloudserve.core.objects.abc import ObjectsUnavailable
@@ -66,6 +67,15 @@ async def test_who_opens_the_address_reads_what_it_is(platform: Platform) -> Non
 async def test_health_is_of_this_instance(platform: Platform) -> None:
     """Its token tells it from whoever else has the port."""
     assert (await platform.client(origin=None).get("/healthz")).json() == {"status": "ok", "instance": "this-one"}
+
+
+async def test_health_proves_that_it_knows_the_machine_key(platform: Platform) -> None:
+    """To a nonce, for its own port; the key itself is not told."""
+    nonce = "0123456789abcdef" * 2
+    told = (await platform.client(origin=None).get("/healthz", params={"nonce": nonce})).json()
+    assert told["proof"] == prove(platform.credentials.machine_key, nonce, platform.settings.port)
+    assert told["proof"] != prove(platform.credentials.machine_key, nonce, platform.settings.port + 1)
+    assert (await platform.client(origin=None).get("/healthz", params={"nonce": "short"})).status_code == 422
 
 
 async def test_readiness_names_what_is_away(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
