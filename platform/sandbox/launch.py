@@ -34,6 +34,9 @@ BLANKS: Final = 2
 BLANK_SIZES: Final = 3
 DEFAULT_MEMORY_MB: Final = 128
 
+_MOST_SEMI_SPACE_MIB: Final = 16
+"""What V8 takes by itself; with it a worker of little memory would be ended before its heap is full."""
+
 _NODE_DATA_SLACK_MIB: Final = 256
 """What Node maps beside its heap: code space, semi-spaces, stacks of its threads."""
 
@@ -141,7 +144,13 @@ class Launcher:
     async def _new_node(self, memory_mb: int, read: Sequence[str] = ()) -> Worker:
         heap = max(32, memory_mb * 3 // 4)
         runtime = NODE_RUNTIME_IN_ROOT if layout.has_own_root(self._protection.tier) else str(NODE_RUNTIME)
-        flags = [f"--max-old-space-size={heap}", "--preserve-symlinks", "--no-deprecation"]
+        young = min(_MOST_SEMI_SPACE_MIB, max(1, memory_mb // 16))  # of which there are three beside the heap
+        flags = [
+            f"--max-old-space-size={heap}",
+            f"--max-semi-space-size={young}",
+            "--preserve-symlinks",
+            "--no-deprecation",
+        ]
         data_bytes = (memory_mb + _NODE_DATA_SLACK_MIB) * 1024 * 1024
         return await self._start_worker([str(self._node), *flags, f"{runtime}/main.cjs"], read, data_bytes)
 

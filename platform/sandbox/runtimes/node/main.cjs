@@ -9,6 +9,7 @@ const { createRequire } = require('node:module');
 const { pathToFileURL } = require('node:url');
 const { describe } = require('./faults.cjs');
 const { Logs } = require('./logs.cjs');
+const { leaveOutRuntime } = require('./memory.cjs');
 const { FrameReader, HELLO, READY, REFUSED, SPECIALISE, emptyFrame, textFrame } = require('./protocol.cjs');
 const { findHandler } = require('./shapes/index.cjs');
 const { Server } = require('./server.cjs');
@@ -32,6 +33,7 @@ function main() {
 
 async function specialise(socket, spec) {
   const begin = performance.now();
+  leaveOutRuntime();
   const send = (frame) => socket.write(frame);
   const home = process.cwd();
   Object.assign(

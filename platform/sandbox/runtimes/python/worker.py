@@ -44,7 +44,7 @@ def _specialise(wire: Wire, spec: dict[str, Any]) -> Service:
     begin = time.perf_counter()
     gc.enable()
     random.seed()
-    memory.leave_out_shared()
+    memory.leave_out_runtime()
     _take_environment(spec)
     limit = (spec["memoryMb"] + _DATA_SLACK_MIB) * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
