@@ -17,6 +17,7 @@ import array
 import contextlib
 import json
 import os
+import resource
 import select
 import socket
 from collections import deque
@@ -57,6 +58,8 @@ class Warden:
         self._watch(self._host.fileno(), self._on_host)
         self._watch(registrations.fileno(), self._on_registration)
         self._watch(zygote, lambda _events: os._exit(0))
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # it holds some for every worker that connects
         self._supervisor = Supervisor(
             on_refused=self._refused,
             permitted=parse_permitted(settings.egress_allow),

@@ -18,8 +18,12 @@ from cloudserve.core.confine.egress.reactor import Reactor, Timer
 from cloudserve.core.confine.egress.resolvers import Resolvers
 from cloudserve.core.confine.egress.supervised import Worker
 
-MAX_CLIENTS: Final = 32
+MAX_CLIENTS: Final = 128
+"""Connections of one worker; the oldest is closed for another one."""
+
 MAX_LOOKUPS: Final = 16
+"""Queries of one worker that are under way; the others wait."""
+
 IDLE_SECONDS: Final = 30.0
 _MAX_ANNOUNCED: Final = 1024
 _BACKLOG: Final = 128
@@ -121,26 +125,30 @@ class _Client:
         self._lookups: set[Lookup] = set()
         self._rest: Timer | None = None
         self._used = time.monotonic()
-        self._is_open = True
         sock.setblocking(False)
         reactor.register(sock, select.EPOLLIN, self._readable)
         self._idle = reactor.after(IDLE_SECONDS, self._end_if_idle)
 
     def end(self) -> None:
         """Closes the connection and says so."""
-        if self._is_open:
+        if not self._is_over():
             self.close()
             self._on_end(self)
 
     def close(self) -> None:
-        self._is_open = False
         self._idle.cancel()
+        self.worker.waiting.pop(self._serve, None)
         if self._rest is not None:
             self._rest.cancel()
         for lookup in self._lookups:
             lookup.cancel()
+            self._room_again()
+        self._lookups.clear()
         self._reactor.unregister(self._socket)
         self._socket.close()
+
+    def _is_over(self) -> bool:
+        return self._socket.fileno() == -1
 
     def _end_if_idle(self) -> None:
         left = self._used + IDLE_SECONDS - time.monotonic()
@@ -164,20 +172,37 @@ class _Client:
 
     def _serve(self) -> None:
         """Takes up what has come, as long as the worker has not used up its share of the supervisor's time."""
-        self._rest = None
-        began = self._used = time.monotonic()
-        while self._is_open and len(self._lookups) < MAX_LOOKUPS:
-            query = dns.take_framed(self._received)
-            if query is None:
-                break
-            self._look_up(query)
-        if not self._is_open:
+        if self._is_over():
             return
-        pause = self.worker.time.spend(time.monotonic() - began)
+        self._rest = None
+        worker = self.worker
+        began = self._used = time.monotonic()
+        query: bytes | None = b""
+        while query is not None and not self._is_over() and worker.lookups < MAX_LOOKUPS:
+            query = dns.take_framed(self._received)
+            if query is not None:
+                self._look_up(query)
+        pause = worker.time.spend(time.monotonic() - began)
+        if self._is_over():
+            return
         if pause:
             self._rest = self._reactor.after(pause, self._serve)
-        is_full = len(self._lookups) >= MAX_LOOKUPS
-        self._reactor.modify(self._socket, 0 if pause or is_full else select.EPOLLIN)
+        elif query is not None:
+            worker.waiting[self._serve] = None
+        self._reactor.modify(self._socket, select.EPOLLIN if query is None and not pause else 0)
+        self._let_next_go_on()
+
+    def _let_next_go_on(self) -> None:
+        """Calls up whoever waits the longest, if there is room for a look-up."""
+        waiting = self.worker.waiting
+        if waiting and self.worker.lookups < MAX_LOOKUPS:
+            callback = next(iter(waiting))
+            del waiting[callback]
+            self._reactor.after(0, callback)
+
+    def _room_again(self) -> None:
+        self.worker.lookups -= 1
+        self._let_next_go_on()
 
     def _look_up(self, query: bytes) -> None:
         try:
@@ -198,9 +223,11 @@ class _Client:
             lambda answer: self._answered(lookup, query, question, answer),
         )
         self._lookups.add(lookup)
+        self.worker.lookups += 1
 
     def _answered(self, lookup: Lookup, query: bytes, question: dns.Question, answer: bytes | None) -> None:
         self._lookups.discard(lookup)
+        self._room_again()
         if answer is None:
             self._send(dns.failure(query, question, dns.SERVER_FAILURE))
         else:
@@ -208,8 +235,6 @@ class _Client:
                 for address, ttl in dns.addresses(answer):
                     self.worker.answered.add(address, port, ttl)
             self._send(answer)
-        if self._is_open and self._rest is None:
-            self._serve()
 
     def _send(self, message: bytes) -> None:
         """Sends an answer whole, or ends the connection: a worker that does not read has no more answers."""

@@ -92,6 +92,9 @@ class Worker:
     time: Budget = field(default_factory=lambda: Budget(SHARE, BURST_SECONDS))
     refusals: Budget = field(default_factory=lambda: Budget(REFUSALS_PER_SECOND, REFUSALS_BURST))
     connecting: dict[int, Connecting] = field(default_factory=dict)
+    lookups: int = 0
+    waiting: dict[Callable[[], None], None] = field(default_factory=dict)
+    """Who is to go on when one of the look-ups under way has ended, the first to wait first."""
     kept: "OrderedDict[tuple[int, int], socket.socket]" = field(default_factory=OrderedDict)
 
     def keep(self, identity: tuple[int, int], sock: socket.socket) -> None:
