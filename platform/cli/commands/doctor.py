@@ -13,12 +13,15 @@ import typer
 from cloudserve.cli import folders, node, pulumi_cli
 from cloudserve.cli.commands import new_app
 from cloudserve.cli.output import JsonOption, Output, table
+from cloudserve.cli.stack import DEFAULT, StackArgument
+from cloudserve.cli.stack_file import setting
 from cloudserve.cli.walls import walls_line
 from cloudserve.core.confine.layers import alike
 from cloudserve.core.confine.tiers import Protection, detect
 from pulumi_cloudserve.provider import launch, ports
 
 DEFAULT_PORTS: Final = (("port", 7700), ("runPort", 7701))
+DEFAULT_MINIMUM: Final = "C"
 DISK_MB: Final = 2048
 
 State = Literal["good", "warning", "bad"]
@@ -37,13 +40,14 @@ class Check:
 
 
 @app.command(epilog="Example: cloudserve doctor")
-def doctor(as_json: JsonOption = False) -> None:
+def doctor(name: StackArgument = DEFAULT, as_json: JsonOption = False) -> None:
     """Check what a platform needs of this machine, and say what to do about it.
 
-    Exits with 1 when something is bad.
+    The ports and the minimum of the walls are those of the stack's settings. Exits with 1 when something is bad.
     """
     out = Output(as_json)
-    checks = [*(check() for check in CHECKS), *walls_checks(detect())]
+    checks = [*(check() for check in CHECKS), ports_check(name)]
+    checks += walls_checks(detect(), setting(name, "minimumTier") or DEFAULT_MINIMUM)
     rows = [(check.name, check.state, check.found, check.remedy) for check in checks]
     out.result({"checks": [asdict(check) for check in checks]}, table(("CHECK", "STATE", "FOUND", "REMEDY"), rows))
     if any(check.state == "bad" for check in checks):
@@ -72,15 +76,16 @@ def _pulumi() -> Check:
     return Check("pulumi", "warning", "none", "Nothing to do: `./cloudserve up` gets it.")
 
 
-def _ports() -> Check:
+def ports_check(stack: str) -> Check:
+    """Returns whether the ports of a stack are free."""
+    wanted = [(name, int(setting(stack, name) or usual)) for name, usual in DEFAULT_PORTS]
+    host = setting(stack, "host") or "127.0.0.1"
     taken = [
-        f"{port} by {ports.holder(port)} (cloudserve:{setting})"
-        for setting, port in DEFAULT_PORTS
-        if not ports.is_free("127.0.0.1", port)
+        f"{port} by {ports.holder(port)} (cloudserve:{name})" for name, port in wanted if not ports.is_free(host, port)
     ]
     if not taken:
-        return Check("ports", "good", "7700 and 7701 are free")
-    remedy = "Fine if that is your platform. Otherwise end it, or set the port in infra/stacks/Pulumi.<stack>.yaml."
+        return Check("ports", "good", " and ".join(str(port) for _, port in wanted) + " are free")
+    remedy = f"Fine if that is your platform. Otherwise end it, or set the port in infra/stacks/Pulumi.{stack}.yaml."
     return Check("ports", "warning", "taken: " + "; ".join(taken), remedy)
 
 
@@ -103,15 +108,19 @@ def _systemd() -> Check:
     return Check("systemd", "warning", "none for this user", "After a reboot, run `./cloudserve up`.")
 
 
-def walls_checks(found: Protection) -> Iterator[Check]:
+def walls_checks(found: Protection, minimum: str) -> Iterator[Check]:
     """Yields the tier of this host, and each layer that is off with what would turn it on."""
-    state: State = "bad" if found.tier == "none" else "warning" if found.tier == "C" else "good"
-    remedies = {"none": "`up` refuses; turn on what is off below.", "C": "Turn on what is off below."}
+    refused = found.tier == "none" or found.tier > minimum
+    state: State = "bad" if refused else "warning" if found.tier == "C" else "good"
+    remedies = {
+        "bad": f"`up` refuses, because cloudserve:minimumTier is {minimum}; turn on what is off below.",
+        "warning": "It serves one owner at a time; turn on what is off below to serve many.",
+    }
     working = ", ".join(layer.name for layer in found.on) or "nothing"
-    yield Check("walls", state, f"{walls_line(found.summary())}; on: {working}", remedies.get(found.tier, ""))
+    yield Check("walls", state, f"{walls_line(found.summary())}; on: {working}", remedies.get(state, ""))
     for names, why, remedy in alike(found.off):
         # What only a stronger tier would use is worth knowing, and no fault of a host that has a good one.
         yield Check("walls", "good" if state == "good" else "warning", f"off: {names}: {why}", remedy)
 
 
-CHECKS: Final[tuple[Callable[[], Check], ...]] = (_python, _node, _pulumi, _ports, _disk, _systemd)
+CHECKS: Final[tuple[Callable[[], Check], ...]] = (_python, _node, _pulumi, _disk, _systemd)

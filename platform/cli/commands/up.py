@@ -40,6 +40,9 @@ def _sign_in(outputs: dict[str, Any], out: Output) -> bool:
     if outputs["adminApiKeyStale"]:
         out.say("The administrator's first key was changed, so this machine's sign-in stays as it was.")
         return False
+    before = profile.load()
+    if before is not None and before.url != outputs["url"].rstrip("/"):
+        out.say(f"Commands on this machine now speak to {outputs['url']}; to the one before with --url {before.url}.")
     profile.remember(outputs["url"], outputs["runUrl"], outputs["adminApiKey"], outputs["adminUserName"])
     return True
 

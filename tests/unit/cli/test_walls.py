@@ -38,11 +38,18 @@ def test_no_walls_are_no_tier() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tier", "states"), [("A", {"good"}), ("B", {"good"}), ("C", {"warning"}), ("none", {"bad", "warning"})]
+    ("tier", "minimum", "states"),
+    [
+        ("A", "A", {"good"}),
+        ("B", "C", {"good"}),
+        ("C", "C", {"warning"}),
+        ("C", "B", {"bad", "warning"}),
+        ("none", "C", {"bad", "warning"}),
+    ],
 )
-def test_doctor_tells_how_good_the_walls_are(tier: Tier, states: set[str]) -> None:
+def test_doctor_tells_how_good_the_walls_are(tier: Tier, minimum: str, states: set[str]) -> None:
     """And each layer that is off with its remedy; on a good host that is no fault."""
-    checks = list(walls_checks(Protection(tier, LAYERS)))
+    checks = list(walls_checks(Protection(tier, LAYERS), minimum))
     assert {check.state for check in checks} == states
     assert "on: seccomp, landlock" in checks[0].found
     assert [(check.found, check.remedy) for check in checks[1:]] == [
