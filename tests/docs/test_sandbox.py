@@ -1,10 +1,14 @@
 """docs/sandbox.md tells the truth: every layer and what needs it, the settings, and the commands."""
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 
 from cloudserve.core.config import Settings
 from cloudserve.core.confine import words
+from cloudserve.core.confine.egress import addresses, lookups, supervised
+from cloudserve.core.confine.egress.addresses import special
+from cloudserve.core.confine.egress.policy import parse_permitted
 from cloudserve.core.confine.layers import NAMES
 from cloudserve.core.confine.tiers import NEEDED, TIERS
 from cloudserve.sandbox import claims
@@ -57,3 +61,24 @@ def test_a_claimant_keeps_its_place_as_long_as_the_page_says() -> None:
     assert claims.SLICE_SECONDS == 1
     assert "keeps its place for a second" in section("Tier C: one owner at a time")
     assert claims.KEPT_SECONDS > claims.RETRY_AFTER_SECONDS
+
+
+def test_the_addresses_that_nobody_reaches_are_on_the_page() -> None:
+    """All that are told are special, and every metadata address is told."""
+    egress = section("Egress")
+    told = [
+        text for row in egress.splitlines() if row[:1] == "|" for text in re.findall(r"`([0-9a-f:.]+(?:/\d+)?)`", row)
+    ]
+    assert all(special(ip_network(text).network_address) for text in told)
+    metadata = {str(ip_network(text).network_address) for text, kind in addresses.KINDS if kind == "metadata address"}
+    assert metadata <= set(told)
+    assert parse_permitted(re.findall(r"egressAllow: (.*?)  ", egress)[0].split(", "))
+
+
+def test_the_bounds_of_egress_are_those_that_there_are() -> None:
+    """The share of time, the time of a try, and how long an answer holds."""
+    egress = section("Egress")
+    assert (supervised.SHARE, supervised.LEAST_TTL, supervised.MOST_TTL) == (0.1, 60, 3600)
+    assert "a tenth of its time" in egress
+    assert "between a minute and an hour" in egress
+    assert f"{lookups.TRY_SECONDS} s" in egress

@@ -55,6 +55,9 @@ _V6_KINDS: Final = (
     ("fec0::/10", "private address"),  # RFC 3879
     ("ff00::/8", "multicast address"),  # RFC 4291
 )
+KINDS: Final = (*_V4_KINDS, *_V6_KINDS)
+"""Networks and their kinds; the empty kind is that of what they hold, or public."""
+
 _OTHER_V6: Final = "reserved address"
 
 _Kinds = tuple[tuple[int, int, str], ...]
