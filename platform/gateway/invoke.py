@@ -176,7 +176,7 @@ class Invocations:
             body = b"".join([part async for part in answer.parts()])
         outcome = answer.outcome
         if outcome.cold is not None:
-            execution.responder.tell_cold(outcome.cold)
+            execution.responder.tell_cold(outcome.cold, outcome.duration_ms)
         self._record(execution, answer.status, outcome)
         if execution.envelope:
             wrapped = envelope.wrap(answer.headers, body, outcome, to_owner=execution.to_owner)
@@ -186,6 +186,8 @@ class Invocations:
 
     async def _stream(self, execution: _Execution, answer: Answer) -> None:
         responder = execution.responder
+        if answer.cold is not None:
+            responder.tell_cold(answer.cold)
         await responder.begin(answer.status, answer.headers)
         try:
             async for part in answer.parts():
@@ -204,7 +206,7 @@ class Invocations:
         problem = of_failure(failure, to_owner=to_owner)
         self._record(execution, problem.status, failure.outcome)
         if failure.outcome.cold is not None:
-            execution.responder.tell_cold(failure.outcome.cold)
+            execution.responder.tell_cold(failure.outcome.cold, failure.outcome.duration_ms)
         if execution.envelope:
             wrapped = envelope.wrap_failure(failure.outcome, problem.message, to_owner=to_owner)
             headers = [*envelope.HEADERS, *((k.lower().encode(), v.encode()) for k, v in problem.headers.items())]

@@ -112,7 +112,7 @@ def encode(begun: Begun, status_code: int, ended: float, outcome: Outcome) -> by
         outcome.duration_ms,
         outcome.memory_mb,
         begun.key_id,
-        None if cold is None else _phases(cold),
+        None if cold is None else _phases(cold, outcome.duration_ms),
         [(entry.time, entry.level, entry.message) for entry in outcome.logs],
         outcome.logs_truncated,
         outcome.error,
@@ -144,12 +144,13 @@ def _line(at: float, level: Level, message: str) -> LogLine:
     return LogLine.model_construct(level=level, message=message, timestamp=time_of(at))
 
 
-def _phases(cold: ColdStart) -> dict[str, Any]:
+def _phases(cold: ColdStart, handler_ms: float) -> dict[str, Any]:
     return {
         "spawnMs": cold.spawn_ms,
         "wallsMs": cold.walls_ms,
         "loadMs": cold.load_ms,
         "imports": [list(module) for module in cold.imports],
+        "handlerMs": handler_ms,
     }
 
 

@@ -14,6 +14,7 @@ from cloudserve.gateway.asgi import Send
 from cloudserve.gateway.cors import PREFIX
 from cloudserve.gateway.errors import RawHeaders, render
 from cloudserve.gateway.headers import AnswerRules
+from cloudserve.gateway.timing import server_timing
 from cloudserve.sandbox.abc import ColdStart, Headers
 
 _LENGTH: Final = b"content-length"
@@ -44,14 +45,9 @@ class Responder:
         self._has_cors = True
         self._added += cors
 
-    def tell_cold(self, cold: ColdStart) -> None:
-        """Adds what a cold start cost."""
-        total = cold.spawn_ms + cold.walls_ms + cold.load_ms
-        timing = (
-            f"cold;dur={total:.1f}, spawn;dur={cold.spawn_ms:.1f}, "
-            f"walls;dur={cold.walls_ms:.1f}, load;dur={cold.load_ms:.1f}"
-        )
-        self._added.append((b"server-timing", timing.encode()))
+    def tell_cold(self, cold: ColdStart, handler_ms: float | None = None) -> None:
+        """Adds what a cold start cost, and the handler where that is known: a stream begins before it has ended."""
+        self._added.append((b"server-timing", server_timing(cold, handler_ms)))
 
     async def problem(self, problem: Problem) -> None:
         """Answers with a problem."""

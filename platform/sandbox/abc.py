@@ -182,6 +182,9 @@ class Answer(ABC):
     body: bytes | None
     """The whole body; None means that `parts` yields it."""
 
+    cold: ColdStart | None = None
+    """What the start of its worker cost, where the call had to wait for that."""
+
     @abstractmethod
     def parts(self) -> AsyncIterator[bytes]:
         """Yields the body. Ending early cancels the call. Raises `InvocationFailed` when it breaks."""

@@ -279,7 +279,9 @@ class Calls(asyncio.Protocol):
                 self._write(frame(CREDIT, flight.call_id, U32.pack(size)))
 
         flight.received = 0
-        flight.open(payload, StreamedAnswer(status, headers, on_consumed=consumed, on_given_up=flight.give_up))
+        answer = StreamedAnswer(status, headers, on_consumed=consumed, on_given_up=flight.give_up)
+        answer.cold = flight.cold
+        flight.open(answer)
 
     def _part(self, flight: Flight, payload: bytes) -> None:
         if flight.answer is None:

@@ -101,7 +101,7 @@ class Flight:
             WholeAnswer(status, headers, payload[body_at:], lambda: self._outcome("success", duration, peak_kib))
         )
 
-    def open(self, payload: bytes, answer: StreamedAnswer) -> None:
+    def open(self, answer: StreamedAnswer) -> None:
         """Hands out an answer that has begun."""
         self.answer = answer
         self._hand_out(answer)

@@ -52,8 +52,10 @@ async def test_a_call_leaves_a_usage_record_and_a_log(platform: Platform) -> Non
     assert [(line.level, line.message, line.timestamp.timestamp()) for line in log.logs] == [
         ("warn", "careful", 1_700_000_000.25)
     ]
-    assert log.cold_start == {"spawnMs": 1, "wallsMs": 2, "loadMs": 3, "imports": [["big", 2.5]]}
-    assert answer.headers["server-timing"].startswith("cold;dur=6.0")
+    assert log.cold_start == {"spawnMs": 1, "wallsMs": 2, "loadMs": 3, "imports": [["big", 2.5]], "handlerMs": 12.5}
+    assert answer.headers["server-timing"] == (
+        'cold;dur=6.0, spawn;dur=1.0, walls;dur=2.0, load;dur=3.0, import;desc="big";dur=2.5, handler;dur=12.5'
+    )
 
 
 async def test_many_first_calls_load_a_function_once(platform: Platform) -> None:

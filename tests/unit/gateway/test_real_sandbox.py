@@ -10,7 +10,7 @@ import pytest
 
 from cloudserve.core.confine.tiers import detect
 from cloudserve.sandbox.pool import LocalSandbox
-from tests.unit.gateway.support import Platform, running
+from tests.unit.gateway.support import Platform, running, settled
 
 MEBIBYTE = 1024 * 1024
 
@@ -148,3 +148,30 @@ async def test_a_version_gets_the_secrets_that_it_names_or_else_all(real: Platfo
         await real.deploy(function, source, runtime="python", secrets=named)
         await real.gateway.prewarm(function)
         assert (await real.functions.get("/run/alice/hello")).json() == seen
+
+
+SLOW_TO_LOAD = {
+    "python": "import colorsys\ndef handler(context):\n    return 'hello'\n",
+    "node": "require('node:zlib');\nmodule.exports = async function* () { yield 'hello'; };\n",
+}
+
+
+@pytest.mark.parametrize("runtime", ["python", "node"])
+async def test_a_cold_call_says_what_its_start_cost(real: Platform, runtime: str) -> None:
+    """In `Server-Timing` and in its log, whole or streamed; a warm call says nothing."""
+    function = await real.function(await real.owner(), public=True, live=False)
+    await real.deploy(function, SLOW_TO_LOAD[runtime], runtime=runtime)
+    await settled(real)
+    answer = await real.functions.get("/run/alice/hello")
+    assert answer.text == "hello"
+    timing = answer.headers["server-timing"]
+    names = [metric.partition(";")[0] for metric in timing.split(", ")]
+    assert names[:4] == ["cold", "spawn", "walls", "load"]
+    assert f'import;desc="{"colorsys" if runtime == "python" else "node:zlib"}"' in timing
+    assert (names[-1] == "handler") == (runtime == "python")
+    assert "server-timing" not in (await real.functions.get("/run/alice/hello")).headers
+    _, [cold, warm] = await real.records(function, 2)
+    assert cold.cold_start is not None
+    assert {"spawnMs", "wallsMs", "loadMs", "imports", "handlerMs"} == set(cold.cold_start)
+    assert cold.cold_start["handlerMs"] > 0
+    assert warm.cold_start is None

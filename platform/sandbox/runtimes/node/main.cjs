@@ -5,9 +5,8 @@
 const fs = require('node:fs');
 const net = require('node:net');
 const path = require('node:path');
-const { createRequire } = require('node:module');
-const { pathToFileURL } = require('node:url');
 const { describe } = require('./faults.cjs');
+const { load } = require('./loading.cjs');
 const { Logs } = require('./logs.cjs');
 const { leaveOutRuntime } = require('./memory.cjs');
 const { FrameReader, HELLO, READY, REFUSED, SPECIALISE, emptyFrame, textFrame } = require('./protocol.cjs');
@@ -40,11 +39,10 @@ async function specialise(socket, spec) {
     process.env, { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: home, TMPDIR: home, LANG: 'C.UTF-8' }, spec.environment);
   const logs = new Logs(send, spec.concurrency, spec.code, spec.logBytes);
   logs.install();
-  const imports = [];
   try {
     const file = path.join(spec.code, spec.entry);
     if (fs.existsSync(`${file}.map`)) process.setSourceMapsEnabled(true);
-    const exported = await load(file);
+    const { exported, imports } = await load(file);
     const handler = await findHandler(exported, spec.handler, spec);
     const server = new Server(send, logs, handler, spec.code, spec.timeoutSeconds * 1000);
     process.on('uncaughtException', (error) => server.crash(error));
@@ -53,16 +51,6 @@ async function specialise(socket, spec) {
   } catch (error) {
     socket.end(textFrame(REFUSED, 0, describe(error, spec.code, true)), () => process.exit(1));
     return null;
-  }
-}
-
-async function load(file) {
-  if (file.endsWith('.mjs')) return import(pathToFileURL(file).href);
-  try {
-    return createRequire(file)(file);
-  } catch (error) {
-    if (error?.code !== 'ERR_REQUIRE_ESM') throw error;
-    return import(pathToFileURL(file).href);
   }
 }
 
