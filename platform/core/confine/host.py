@@ -12,6 +12,8 @@ Container = Literal["", "docker", "podman", "kubernetes"]
 CAP_SYS_ADMIN: Final = 21
 """linux/capability.h."""
 
+_BINFMT: Final = "/proc/sys/fs/binfmt_misc"
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -60,7 +62,7 @@ def this_host() -> Host:
         capabilities=int(status.get("CapEff", "0"), 16),
         container=_container(),
         filtered=status.get("Seccomp", "0") != "0",
-        masked_proc=any(line.split()[4].startswith("/proc/") for line in _text("/proc/self/mountinfo").splitlines()),
+        masked_proc=_masks_proc(_text("/proc/self/mountinfo")),
         apparmor_restricts=_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1,
         max_user_namespaces=_number("/proc/sys/user/max_user_namespaces"),
         unprivileged_userns_clone=_number("/proc/sys/kernel/unprivileged_userns_clone"),
@@ -72,8 +74,14 @@ def _version(release: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", release)[:2])
 
 
+def _masks_proc(mountinfo: str) -> bool:
+    """Tells whether anything is mounted over /proc but what every machine with systemd has there."""
+    places = [line.split()[4] for line in mountinfo.splitlines()]
+    return any(place.startswith("/proc/") and place != _BINFMT for place in places)
+
+
 def _container() -> Container:
-    if os.environ.get("KUBERNETES_SERVICE_HOST"):
+    if os.environ.get("KUBERNETES_SERVICE_HOST") or Path("/var/run/secrets/kubernetes.io").exists():
         return "kubernetes"
     if Path("/run/.containerenv").exists():
         return "podman"

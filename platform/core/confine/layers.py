@@ -117,11 +117,14 @@ def judge(tried: Mapping[str, Tried], host: Host) -> Tries:
 def _run_probe() -> dict[str, Tried]:
     """Runs the probe. What it could not print is missing from the result."""
     command = [sys.executable, "-I", "-S", str(_PROBE)]
-    done = subprocess.run(  # noqa: S603 - our own program
-        command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False, env={}, cwd="/"
-    )
+    try:
+        told: bytes = subprocess.run(  # noqa: S603 - our own program
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False, env={}, cwd="/"
+        ).stdout
+    except subprocess.TimeoutExpired as late:
+        told = late.stdout or b""
     tried = {}
-    for line in done.stdout.splitlines():
+    for line in told.splitlines():
         name, code, found, remedy = json.loads(line)
         tried[name] = Tried(code, found, remedy)
     return tried

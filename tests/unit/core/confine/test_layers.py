@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cloudserve.core.confine import layers
 from cloudserve.core.confine.host import Host
 from cloudserve.core.confine.layers import EACH_WAY, NAMES, Tried, judge, try_layers
 from cloudserve.core.confine.tiers import detect
@@ -103,6 +104,12 @@ def test_what_the_probe_did_not_say_is_off() -> None:
     """Such as where it could not even start."""
     tries = judge({}, Host(release="6.12.0", euid=1000))
     assert not any(layer.on for layer in (*tries.own, *tries.user))
+
+
+def test_a_host_that_is_too_busy_to_try_anything_has_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not tried can't be counted on; starting goes on to say so."""
+    monkeypatch.setattr(layers, "_SECONDS", 0.0)
+    assert layers._run_probe() == {}
 
 
 def test_the_two_ways_are_told_apart() -> None:
