@@ -27,6 +27,8 @@ _PORTS: Final = {"http": 80, "https": 443}
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 _CERTIFICATES: Final = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _CLIENT_FILE: Final = re.compile(r"^\s*(?://\S+:)?(?:certfile|keyfile)\s*=\s*(.+?)\s*$", re.MULTILINE)
+_SETTING: Final = re.compile(r"^([^;\s]\S*) = ([\[{\"ntf0-9(-].*)$", re.MULTILINE)
+_HIDDEN: Final = "(protected)"
 _VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
 
 Stamp = tuple[int, int, int] | None
@@ -88,12 +90,20 @@ class Registries:
 
 
 async def _ask_npm(now: Mapping[str, str]) -> tuple[dict[str, Any], list[Path]]:
-    document = await _ask("npm", ["npm", "config", "list", "--json", "--location=project", "--loglevel=silent"], now)
+    # As JSON it leaves out an address that holds a password; as text it blots the password out.
+    text = await _ask("npm", ["npm", "config", "list", "--long", "--location=project", "--loglevel=silent"], now)
+    document = {name: json.loads(value) for name, value in _SETTING.findall(text) if value != _HIDDEN}
+    if "registry" not in document:
+        raise _unclear("npm")
     return document, [Path(document[name]) for name in ("userconfig", "globalconfig") if document.get(name)]
 
 
 async def _ask_pip(now: Mapping[str, str]) -> tuple[dict[str, Any], list[Path]]:
-    document = await _ask("pip", [sys.executable, "-I", ask_pip.__file__], now)
+    text = await _ask("pip", [sys.executable, "-I", ask_pip.__file__], now)
+    try:
+        document: dict[str, Any] = json.loads(text.splitlines()[-1])
+    except (ValueError, IndexError):
+        raise _unclear("pip") from None
     chosen = now.get("PIP_CONFIG_FILE")
     return document, [Path(file) for file in dict.fromkeys([*document["files"], *([chosen] if chosen else [])])]
 
@@ -104,15 +114,17 @@ _ASKED: Final[dict[Installer, Callable[[Mapping[str, str]], Awaitable[tuple[dict
 }
 
 
-async def _ask(name: str, arguments: list[str], now: Mapping[str, str]) -> dict[str, Any]:
+async def _ask(name: str, arguments: list[str], now: Mapping[str, str]) -> str:
     finished = await run(arguments, folder=Path("/"), environment=now, guarded=True)
-    start = finished.text.find("{")  # a tool may warn of its configuration first
-    try:
-        document: dict[str, Any] = json.JSONDecoder().raw_decode(finished.text, max(start, 0))[0]
-    except ValueError:
-        message = f"The host's {name} can't be asked for its configuration (it ended with code {finished.code})."
-        raise BuildFailed(f"{message} Tell the operator.") from None
-    return document
+    if finished.code != 0:
+        raise _unclear(name)
+    return finished.text
+
+
+def _unclear(name: str) -> BuildFailed:
+    return BuildFailed(
+        f"The host's {name} did not say how it is set up, so nothing can be installed. Tell the operator."
+    )
 
 
 def _read_npm(document: dict[str, Any], files: list[Path], now: Mapping[str, str], began: float) -> Registry:
