@@ -111,9 +111,9 @@ def setns(descriptor: int, flags: int) -> None:
 
 def map_own_user(uid: int, gid: int, *, inner_uid: int = 0, inner_gid: int = 0) -> None:
     """Maps the one user and group that a new user namespace may have: those that made it (user_namespaces(7))."""
-    Path("/proc/self/setgroups").write_text("deny", "ascii")
-    Path("/proc/self/uid_map").write_text(f"{inner_uid} {uid} 1", "ascii")
-    Path("/proc/self/gid_map").write_text(f"{inner_gid} {gid} 1", "ascii")
+    Path("/proc/self/setgroups").write_bytes(b"deny")
+    Path("/proc/self/uid_map").write_bytes(b"%d %d 1" % (inner_uid, uid))
+    Path("/proc/self/gid_map").write_bytes(b"%d %d 1" % (inner_gid, gid))
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:

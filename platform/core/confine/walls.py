@@ -106,7 +106,8 @@ def own_folders(bounds: Bounds, passwd: str) -> None:
         folder.mkdir()
         folder.chmod(0o1777)  # as every system has it; whatever the umask
         trees.append(open_tree(str(folder)))
-    Path("/tmp/passwd").write_text(passwd, "ascii")  # noqa: S108 - its own
+    # Bytes, as text in another encoding than UTF-8 would have a module imported for it in every worker.
+    Path("/tmp/passwd").write_bytes(passwd.encode())  # noqa: S108 - its own
     trees.insert(0, open_tree("/tmp/passwd"))  # noqa: S108 - its own
     for tree, place in zip(trees, ("/etc/passwd", "/dev/shm", "/tmp"), strict=True):  # noqa: S108 - its own
         move_mount(tree, place)

@@ -1,7 +1,7 @@
 """Starts the processes behind a sandbox: `python -I -S boot.py SETTINGS`, with `settings.Settings` as JSON.
 
-The platform is no installed package for this interpreter (`-I -S`), so its import name is made here, by hand, and its
-search path is taken away again once everything is loaded: user code finds nothing of the platform.
+The platform is no installed package for this interpreter (`-I -S`), so its import name is made here, by hand, and it
+is taken away again once everything is loaded: user code finds nothing of the platform.
 """
 
 import sys
@@ -28,10 +28,12 @@ def main() -> None:
 
 
 def forget_the_platform() -> None:
-    """Takes away where the platform's modules can be found; those that are loaded stay."""
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] == "cloudserve" and hasattr(module, "__path__"):
-            module.__path__ = []
+    """Leaves no name by which the platform's modules could be had; what is loaded goes on working.
+
+    Here, and not in each worker: what is let go of after a fork has its memory copied first.
+    """
+    for name in [name for name in sys.modules if name.partition(".")[0] == "cloudserve"]:
+        del sys.modules[name]
 
 
 if __name__ == "__main__":

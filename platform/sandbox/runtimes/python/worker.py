@@ -6,7 +6,6 @@ import os
 import random
 import resource
 import socket
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -71,5 +70,3 @@ def _take_environment(spec: dict[str, Any]) -> None:
     os.environ.update(spec["environment"])
     tempfile.tempdir = None
     time.tzset()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "cloudserve"]:
-        del sys.modules[name]

@@ -1,0 +1,92 @@
+"""What a root of its own shows, and what it must never show."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudserve.core.confine import root as module
+from cloudserve.core.confine.root import Bind, Root, nameservers, resolver_configuration, system_root
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a root of its own is a matter of Linux")
+
+
+def test_the_systems_programs_and_the_interpreter_are_shown() -> None:
+    """/usr and this interpreter are there, each once."""
+    places = [bind.place for bind in system_root().binds]
+    assert "/usr" in places
+    assert any(Path(sys.prefix).is_relative_to(place) for place in places)
+    assert len(places) == len(set(places))
+
+
+def test_links_stay_links() -> None:
+    """Where /bin is a link to usr/bin, it is one in the root too."""
+    links = system_root().links
+    for name in ("bin", "lib", "lib64", "sbin"):
+        path = Path("/", name)
+        if path.is_symlink():
+            assert links[f"/{name}"] == str(path.readlink())
+
+
+def test_nothing_private_is_shown() -> None:
+    """No bind shows homes, keys, sockets, kernel interfaces or the host's users."""
+    shown = [Path(bind.source) for bind in system_root().binds]
+    keys, users = ("/etc/ssl", "/etc/ssl/private"), ("/etc", "/etc/passwd", "/etc/shadow", "/home", "/root")
+    for private in (*keys, *users, "/", "/dev", "/proc", "/run", "/sys", "/var"):
+        "/",
+        "/etc",
+        "/etc/shadow",
+        "/etc/passwd",
+        "/etc/ssl",
+        "/etc/ssl/private",
+        "/home",
+        "/root",
+        "/run",
+        "/sys",
+        "/var",
+        "/proc",
+        "/dev",
+    ):
+        assert not [path for path in shown if Path(private).is_relative_to(path)], private
+
+
+def test_nothing_is_shown_writable() -> None:
+    """All binds of the system are read-only."""
+    assert not [bind for bind in system_root().binds if bind.writable]
+
+
+def test_what_is_shown_already_is_not_bound_again() -> None:
+    """A path below one that is bound at its own place adds nothing; at another place, or writable, it does."""
+    root = Root((Bind("/usr"),))
+    assert root.plus(binds=[Bind("/usr/lib"), Bind("/usr")]).binds == root.binds
+    for bind in (Bind("/usr/lib", "/elsewhere"), Bind("/usr/local", writable=True), Bind("/opt")):
+        assert root.plus(binds=[bind]).binds == (*root.binds, bind)
+
+
+def test_what_is_added_twice_at_once_is_bound_once() -> None:
+    """Also where both come in one call."""
+    assert Root().plus(binds=[Bind("/opt"), Bind("/opt/python")]).binds == (Bind("/opt"),)
+
+
+def test_name_servers_are_asked_over_tcp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host's name servers are kept, its other options are not."""
+    host = tmp_path / "resolv.conf"
+    host.write_text("search corp.example\nnameserver 192.0.2.1\noptions ndots:5\nnameserver 2001:db8::1\n")
+    monkeypatch.setattr(module, "_RESOLVERS", host)
+    assert resolver_configuration() == "nameserver 192.0.2.1\nnameserver 2001:db8::1\noptions use-vc\n"
+
+
+def test_a_host_without_name_servers_has_none_in_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing file is no error."""
+    monkeypatch.setattr(module, "_RESOLVERS", tmp_path / "none")
+    assert resolver_configuration() == "options use-vc\n"
+
+
+@given(st.text())
+def test_any_text_has_name_servers_or_none(text: str) -> None:
+    """Whatever stands in the file, there are three at most and none is empty."""
+    servers = nameservers(text)
+    assert len(servers) <= 3
+    assert all(servers)
