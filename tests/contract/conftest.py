@@ -71,8 +71,9 @@ async def objects(objects_backend: ObjectsBackend) -> AsyncIterator[Objects]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Has every test of the sandbox's contract run at each tier."""
-    if metafunc.module.__name__.startswith("tests.contract.test_sandbox"):
+    """Has every test of the sandbox's contract run at each tier, but for those that are about tier C."""
+    name = metafunc.module.__name__.rpartition(".")[2]
+    if name.startswith("test_sandbox") and name != "test_sandbox_claims":
         metafunc.fixturenames.insert(0, "tier")
         metafunc.parametrize("tier", tiers(), indirect=True)
 

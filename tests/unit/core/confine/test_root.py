@@ -35,20 +35,6 @@ def test_nothing_private_is_shown() -> None:
     shown = [Path(bind.source) for bind in system_root().binds]
     keys, users = ("/etc/ssl", "/etc/ssl/private"), ("/etc", "/etc/passwd", "/etc/shadow", "/home", "/root")
     for private in (*keys, *users, "/", "/dev", "/proc", "/run", "/sys", "/var"):
-        "/",
-        "/etc",
-        "/etc/shadow",
-        "/etc/passwd",
-        "/etc/ssl",
-        "/etc/ssl/private",
-        "/home",
-        "/root",
-        "/run",
-        "/sys",
-        "/var",
-        "/proc",
-        "/dev",
-    ):
         assert not [path for path in shown if Path(private).is_relative_to(path)], private
 
 
