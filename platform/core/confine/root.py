@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self
 
-from cloudserve.core.confine.egress.resolvers import WORKER_OPTIONS
+from cloudserve.core.confine.egress.resolvers import WORKER_OPTIONS, Resolvers
 
 _LIBRARIES: Final = ("bin", "lib", "sbin")
 """How the names of the system's folders beside /usr begin: also lib64, libx32."""
@@ -36,8 +36,6 @@ _SHOWN_OF_ETC: Final = (
 """Public knowledge: where libraries are, whom to trust, what time it is. Never all of ssl: it has private keys."""
 
 _DEVICES: Final = ("full", "null", "random", "urandom", "zero")
-_RESOLVERS: Final = Path("/etc/resolv.conf")
-_MOST_RESOLVERS: Final = 3  # resolv.conf(5), MAXNS
 
 NOBODY: Final = 65534
 
@@ -107,7 +105,7 @@ def system_root(
         "/etc/group": f"root:x:0:\nnogroup:x:{NOBODY}:\n",
         "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
         "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
-        "/etc/resolv.conf": resolver_configuration(),
+        "/etc/resolv.conf": resolver_configuration(Resolvers.of_host()),
     }
     links |= {"/dev/fd": "/proc/self/fd"}
     links |= {f"/dev/{name}": f"/proc/self/fd/{number}" for number, name in enumerate(("stdin", "stdout", "stderr"))}
@@ -125,19 +123,10 @@ def interpreter_paths() -> list[str]:
     return sorted({sys.prefix, sys.exec_prefix, os.path.realpath(sys.executable)})
 
 
-def nameservers(configuration: str) -> list[str]:
-    """Returns the addresses in the text of a resolv.conf(5), as many as a resolver would use."""
-    lines = (line.split() for line in configuration.splitlines())
-    return [line[1] for line in lines if len(line) > 1 and line[0] == "nameserver"][:_MOST_RESOLVERS]
-
-
-def resolver_configuration() -> str:
-    """Returns a resolv.conf(5) with the host's name servers, asked over TCP: datagrams do not pass the walls."""
-    try:
-        servers = nameservers(_RESOLVERS.read_text("utf-8", "replace"))
-    except OSError:
-        servers = []
-    return "".join(f"nameserver {server}\n" for server in servers) + f"options {WORKER_OPTIONS}\n"
+def resolver_configuration(resolvers: Resolvers) -> str:
+    """Returns a resolv.conf(5) with these name servers, asked over TCP: datagrams do not pass the walls."""
+    servers = "".join(f"nameserver {address}\n" for address, _port in resolvers.nameservers)
+    return f"{servers}options {WORKER_OPTIONS}\n"
 
 
 def shown_of_etc() -> Iterator[str]:

@@ -4,11 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from cloudserve.core.confine import root as module
-from cloudserve.core.confine.root import Bind, Root, nameservers, resolver_configuration, system_root
+from cloudserve.core.confine.egress.resolvers import Resolvers
+from cloudserve.core.confine.root import Bind, Root, resolver_configuration, system_root
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a root of its own is a matter of Linux")
 
@@ -56,23 +54,9 @@ def test_what_is_added_twice_at_once_is_bound_once() -> None:
     assert Root().plus(binds=[Bind("/opt"), Bind("/opt/python")]).binds == (Bind("/opt"),)
 
 
-def test_name_servers_are_asked_over_tcp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_servers_are_asked_over_tcp() -> None:
     """The host's name servers are kept, its other options are not."""
-    host = tmp_path / "resolv.conf"
-    host.write_text("search corp.example\nnameserver 192.0.2.1\noptions ndots:5\nnameserver 2001:db8::1\n")
-    monkeypatch.setattr(module, "_RESOLVERS", host)
-    assert resolver_configuration() == "nameserver 192.0.2.1\nnameserver 2001:db8::1\noptions use-vc\n"
-
-
-def test_a_host_without_name_servers_has_none_in_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing file is no error."""
-    monkeypatch.setattr(module, "_RESOLVERS", tmp_path / "none")
-    assert resolver_configuration() == "options use-vc\n"
-
-
-@given(st.text())
-def test_any_text_has_name_servers_or_none(text: str) -> None:
-    """Whatever stands in the file, there are three at most and none is empty."""
-    servers = nameservers(text)
-    assert len(servers) <= 3
-    assert all(servers)
+    host = "search corp.example\nnameserver 192.0.2.1\noptions ndots:5\nnameserver 2001:db8::1\n"
+    *servers, options = resolver_configuration(Resolvers.parse(host)).splitlines()
+    assert servers == ["nameserver 192.0.2.1", "nameserver 2001:db8::1"]
+    assert options.startswith("options use-vc")
