@@ -96,22 +96,6 @@ async def test_a_cold_call_says_what_its_walls_took(functions: Functions, runtim
     assert cold.spawn_ms >= 0
 
 
-async def test_a_refused_connection_is_in_the_calls_log(functions: Functions, runtime: Runtime) -> None:
-    """The client gets EACCES, and its owner reads where to, by which rule, and what would allow it."""
-    code = {
-        "python": "import socket\ndef handler(context):\n    with socket.socket() as s:\n"
-        "        try: s.connect(('127.0.0.1', 9))\n        except OSError as e: return e.errno\n",
-        "node": "module.exports = () => new Promise((done) => require('net').connect(9, '127.0.0.1')\n"
-        ".on('error', (e) => done(-e.errno)));",
-    }
-    answer = await functions.call(functions.deploy(runtime, code[runtime]))
-    assert await read(answer) == b"13"
-    (entry,) = answer.outcome.logs
-    assert entry.level == "warn"
-    assert "127.0.0.1, port 9" in entry.message
-    assert "egress_allow" in entry.message
-
-
 async def test_a_list_that_can_not_be_read_fails_the_call(functions: Functions) -> None:
     """Rules that mean nothing allow nothing, and the error names the entry."""
     deployment = functions.deploy("python", "def handler(context):\n    return 'ok'\n")

@@ -9,7 +9,7 @@ _bare = 0
 def leave_out_runtime() -> None:
     """Takes note of what the runtime holds by itself; called once, before user code is loaded."""
     global _bare  # noqa: PLW0603 - one process, one number
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    pages = int(Path("/proc/self/statm").read_bytes().split()[1])
     _bare = pages * resource.getpagesize() // 1024
 
 
