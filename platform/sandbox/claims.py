@@ -13,7 +13,6 @@ strangers no further apart, for it runs no code of theirs, and would put a secon
 import asyncio
 import contextlib
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -72,6 +71,7 @@ class ClaimedSandbox(Sandbox):
         self._queue_seconds = queue_seconds
         self._line = Line(slice_seconds=slice_seconds, kept_seconds=KEPT_SECONDS)
         self._sandbox: Sandbox | None = None
+        self._fresh = False  # it has served nobody
         self._waiting: dict[str, dict[ClaimedCall, None]] = {}
         self._under_way = 0
         self._longest = 0.0
@@ -86,6 +86,7 @@ class ClaimedSandbox(Sandbox):
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._sandbox = await self._started()
+        self._fresh = True
 
     def submit(self, deployment: Deployment, call: Call, on_end: OnEnd) -> Callable[[], None]:
         owner = deployment.owner_id
@@ -109,7 +110,13 @@ class ClaimedSandbox(Sandbox):
         if self._is_free():
             self._claim(deployment.owner_id)
         if self._line.holder == deployment.owner_id and self._sandbox is not None:
-            await self._sandbox.warm(deployment)
+            warming = self._warm(self._sandbox, deployment)
+            try:
+                await asyncio.wait([warming])
+            finally:
+                warming.cancel()
+            if not warming.cancelled():  # else its turn was over
+                warming.result()
 
     async def retire(self, function_id: str, *, keep_version: str | None = None) -> None:
         kept = self._kept_warm.get(function_id)
@@ -171,18 +178,24 @@ class ClaimedSandbox(Sandbox):
 
     def _is_free(self) -> bool:
         """Tells whether there is a sandbox that has served nobody, and nobody in line for it."""
-        settled = self._turning is None and self._sandbox is not None and not self._closing
-        return settled and self._line.holder is None and self._line.is_empty(self._loop.time())
+        settled = self._fresh and self._turning is None and not self._closing
+        return settled and self._line.is_empty(self._loop.time())
 
     def _claim(self, owner: str) -> None:
         self._line.claim(owner, self._loop.time())
+        self._fresh = False
         sandbox = self._sandbox
         assert sandbox is not None  # noqa: S101 - only what is there is claimed
         for deployment in self._kept_warm.values():
             if deployment.owner_id == owner:
-                task = self._loop.create_task(_warm_quietly(sandbox, deployment))
-                self._warming.add(task)
-                task.add_done_callback(self._warming.discard)
+                # That its code does not load is told to the calls.
+                self._warm(sandbox, deployment).add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    def _warm(self, sandbox: Sandbox, deployment: Deployment) -> asyncio.Task[None]:
+        task = self._loop.create_task(sandbox.warm(deployment))
+        self._warming.add(task)
+        task.add_done_callback(self._warming.discard)
+        return task
 
     def _over(self) -> None:
         self._under_way -= 1
@@ -203,7 +216,7 @@ class ClaimedSandbox(Sandbox):
             while not self._closing and not line.is_empty(self._loop.time()):
                 if (left := line.slice_left(self._loop.time())) > 0:
                     await self._change(left)
-                elif line.holder is not None or self._sandbox is None:
+                elif not self._fresh:
                     await self._renew()
                 else:
                     owner, kept = line.next(self._loop.time())
@@ -226,15 +239,15 @@ class ClaimedSandbox(Sandbox):
                 return
             await self._change(ends_at - self._loop.time())
         await self._stop_warming()
-        old, self._sandbox = self._sandbox, None
-        if old is not None:
-            await old.close(grace_seconds=0)
-            self._ended = _sum(self._ended, old.stats())
-        self._longest = 0.0
         try:
+            if self._sandbox is not None:
+                await self._sandbox.close(grace_seconds=0)
+                self._ended, self._sandbox = _sum(self._ended, self._sandbox.stats()), None
+            self._longest = 0.0
             self._sandbox = await self._started()
-        except Exception:  # noqa: BLE001 - whatever it was, the next call tries again
-            _log.exception("no sandbox could be started for the next owner")
+            self._fresh = True
+        except Exception:  # noqa: BLE001 - whatever it was, nobody is served before both have come about
+            _log.exception("the sandbox could not be made anew for the next owner")
             self._fail_waiting(_NOT_STARTED)
             await asyncio.sleep(_PAUSE_AFTER_FAILURE)
 
@@ -251,19 +264,13 @@ class ClaimedSandbox(Sandbox):
         """Waits until something has changed, but no longer than that."""
         self._changed.clear()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds if seconds < math.inf else None):
+            async with asyncio.timeout(seconds):
                 await self._changed.wait()
 
     async def _stop_warming(self) -> None:
         for task in self._warming:
             task.cancel()
         await asyncio.gather(*self._warming, return_exceptions=True)
-
-
-async def _warm_quietly(sandbox: Sandbox, deployment: Deployment) -> None:
-    """Warms what its owner wants warm. That its code does not load is told to the calls."""
-    with contextlib.suppress(InvocationFailed):
-        await sandbox.warm(deployment)
 
 
 def _failed(failure: Failure) -> InvocationFailed:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -59,12 +59,16 @@ class Scripted(Sandbox):
     async def warm(self, deployment: Deployment) -> None:
         self.owners.add(deployment.owner_id)
         self.warmed.append(deployment.function_id)
+        if deployment.entry == "never.py":
+            await asyncio.get_running_loop().create_future()
 
     async def retire(self, function_id: str, *, keep_version: str | None = None) -> None:
         self.retired.append((function_id, keep_version))
 
     async def close(self, *, grace_seconds: float = 10) -> None:
         await asyncio.sleep(0)
+        if self.world.stuck:
+            raise OSError("it does not end")
         self.world.graces.append(grace_seconds)
         for cut_off in list(self.held.values()):
             cut_off()
@@ -87,6 +91,7 @@ class World:
     served: list[str] = field(default_factory=list)
     graces: list[float] = field(default_factory=list)
     broken: bool = False
+    stuck: bool = False
     sandbox: ClaimedSandbox = field(init=False)
 
     def make(self) -> Scripted:
@@ -334,6 +339,28 @@ async def test_a_host_that_can_start_none_says_so_and_recovers() -> None:
             await made.call("bob")
         made.broken = False
         assert await made.call("bob") == b"bob"
+
+
+async def test_a_sandbox_that_does_not_end_keeps_the_next_from_starting() -> None:
+    """It is ended again; two never run beside each other."""
+    async with world(slice_seconds=0) as made:
+        await made.call("ann")
+        made.stuck = True
+        with pytest.raises(InvocationFailed, match="could not be started"):
+            await made.call("bob")
+        assert len(made.made) == 1
+        made.stuck = False
+        assert await made.call("bob") == b"bob"
+        assert made.made[0].closed
+
+
+async def test_warming_gives_way_to_who_waits() -> None:
+    """It is a hint: nobody waits for it, and it does not wait for ever itself."""
+    async with world(slice_seconds=0) as made:
+        warming = asyncio.create_task(made.sandbox.warm(replace(deployment("ann"), entry="never.py")))
+        await until(lambda: made.made[0].warmed)
+        assert await made.call("bob") == b"bob"
+        await warming
 
 
 async def test_many_owners_with_many_calls_are_all_served() -> None:
