@@ -91,9 +91,7 @@ class Group:
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is nothing to remember of it: no worker, no call, no try to load that has just failed, and nothing
-        to tell.
-        """
+        """Whether there is nothing to remember of it: no worker, no call, no load that just failed, nothing to tell."""
         failed = self._failures and not self.retired and time.monotonic() < self._failed_at + 2 * _LONGEST_BACKOFF
         told = self.retired or not self._notes
         return told and not (self.workers or self.starting or self.queued or self.keep or failed or self._first)

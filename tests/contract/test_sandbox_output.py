@@ -6,6 +6,7 @@ import time
 import pytest
 
 from cloudserve.core.models.function import Runtime
+from cloudserve.sandbox.abc import InvocationFailed
 from tests.contract.sandboxes import Functions
 
 
@@ -97,3 +98,15 @@ async def test_what_goes_past_the_streams_belongs_to_the_call_that_wrote_it(func
     for number in range(20):
         answer = await functions.call(deployment, path=f"/{number}")
         assert [entry.message for entry in answer.outcome.logs] == [f"/{number}"]
+
+
+async def test_an_unfinished_line_is_not_lost_with_the_process(functions: Functions) -> None:
+    """Also where the function ends it without a word; a child that it forked says nothing in its name."""
+    code = (
+        "import os\ndef handler(context):\n    print('half a', end='')\n    if os.fork() == 0: os._exit(0)\n"
+        "    os.wait()\n    os._exit(7)\n"
+    )
+    with pytest.raises(InvocationFailed) as caught:
+        await functions.call(functions.deploy("python", code))
+    assert caught.value.reason == "crash"
+    assert [entry.message for entry in caught.value.outcome.logs] == ["half a"]

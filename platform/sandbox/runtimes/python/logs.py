@@ -9,8 +9,9 @@ least; the rest is dropped, counted and said to be.
 import contextvars
 import io
 import logging
+import os
 import sys
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from cloudserve.sandbox.runtimes.python.wire import Wire
 
@@ -57,6 +58,15 @@ class Logs:
             else:
                 plain_emit(handler, record)
 
+        plain_exit, own = os._exit, os.getpid()
+
+        def leave(status: int) -> NoReturn:
+            os._exit = plain_exit
+            if os.getpid() == own:  # and not a child that the function forked
+                self._finish_all()
+            plain_exit(status)
+
+        os._exit = leave  # an unfinished line would be lost with the process
         logging.StreamHandler.emit = emit  # type: ignore[method-assign, assignment] # keeps each record's level
         logging.getLogger().setLevel(logging.INFO)
 
@@ -92,6 +102,11 @@ class Logs:
     def line(self, level: str, text: str) -> None:
         """Takes one whole entry."""
         self._send(self._owner(), level, text)
+
+    def _finish_all(self) -> None:
+        """Closes every log, because the process is about to end."""
+        for log in [*self._calls.values(), self._worker]:
+            self.finish(log)
 
     def _owner(self) -> CallLog:
         log = current.get()
