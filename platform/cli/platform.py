@@ -33,6 +33,7 @@ from cloudserve.gateway.service import GatewayService
 from cloudserve.sandbox.abc import Sandbox
 from cloudserve.sandbox.claims import ClaimedSandbox
 from cloudserve.sandbox.pool import LocalSandbox
+from cloudserve.sandbox.turnstile import Turnstile
 
 MEBIBYTE = 1024 * 1024
 
@@ -118,7 +119,10 @@ def _sandbox(settings: Settings, folder: DataFolder, protection: Protection) -> 
             protection=protection,
         )
 
-    return ClaimedSandbox(local, queue_seconds=settings.queue_seconds) if protection.tier == "C" else local()
+    if protection.tier != "C":
+        return local()
+    turnstile = Turnstile(folder.run / "turnstile")
+    return ClaimedSandbox(local, turnstile=turnstile, queue_seconds=settings.queue_seconds)
 
 
 def _make_work_folder(own: Path) -> None:

@@ -29,6 +29,7 @@ from cloudserve.sandbox.abc import (
 from cloudserve.sandbox.claimed_call import ClaimedCall
 from cloudserve.sandbox.failures import Failure, error_of
 from cloudserve.sandbox.line import Line
+from cloudserve.sandbox.turnstile import Turnstile
 
 SLICE_SECONDS: Final = 1.0
 KEPT_SECONDS: Final = 3.0
@@ -48,6 +49,7 @@ _NOT_STARTED: Final = Failure("overloaded", "The sandbox could not be started.",
 
 _LONGEST_CALL_SLACK: Final = 2.0
 _PAUSE_AFTER_FAILURE: Final = 0.5
+_LOOK_SECONDS: Final = 0.05
 
 _log = logging.getLogger(__name__)
 
@@ -60,14 +62,21 @@ class ClaimedSandbox(Sandbox):
 
     Args:
         make: returns a new sandbox, not started. The one before it has ended.
+        turnstile: what another platform on the same data folder holds for as long as it may serve somebody.
         queue_seconds: the longest a call waits for its owner's turn.
         slice_seconds: how long an owner keeps the place while others wait.
     """
 
     def __init__(
-        self, make: Callable[[], Sandbox], *, queue_seconds: float, slice_seconds: float = SLICE_SECONDS
+        self,
+        make: Callable[[], Sandbox],
+        *,
+        turnstile: Turnstile,
+        queue_seconds: float,
+        slice_seconds: float = SLICE_SECONDS,
     ) -> None:
         self._make = make
+        self._turnstile = turnstile
         self._queue_seconds = queue_seconds
         self._line = Line(slice_seconds=slice_seconds, kept_seconds=KEPT_SECONDS)
         self._sandbox: Sandbox | None = None
@@ -85,8 +94,11 @@ class ClaimedSandbox(Sandbox):
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._sandbox = await self._started()
-        self._fresh = True
+        if self._turnstile.enter():
+            self._sandbox = await self._started()
+            self._fresh = True
+        else:
+            self._turning = self._loop.create_task(self._take_turns())
 
     def submit(self, deployment: Deployment, call: Call, on_end: OnEnd) -> Callable[[], None]:
         owner = deployment.owner_id
@@ -134,6 +146,7 @@ class ClaimedSandbox(Sandbox):
         await self._stop_warming()
         if self._sandbox is not None:
             await self._sandbox.close(grace_seconds=grace_seconds)
+        self._turnstile.leave()
 
     def stats(self) -> SandboxStats:
         waiting = sum(len(calls) for calls in self._waiting.values())
@@ -210,10 +223,10 @@ class ClaimedSandbox(Sandbox):
     # -- from one owner to the next ------------------------------------------------------------------------------
 
     async def _take_turns(self) -> None:
-        """Gives the place to one after the other until nobody is in line."""
+        """Gives the place to one after the other until nobody is in line, and a sandbox is ready for the next."""
         line = self._line
         try:
-            while not self._closing and not line.is_empty(self._loop.time()):
+            while not self._closing and (self._sandbox is None or not line.is_empty(self._loop.time())):
                 if (left := line.slice_left(self._loop.time())) > 0:
                     await self._change(left)
                 elif not self._fresh:
@@ -239,6 +252,10 @@ class ClaimedSandbox(Sandbox):
                 return
             await self._change(ends_at - self._loop.time())
         await self._stop_warming()
+        while not self._turnstile.enter():
+            await self._change(_LOOK_SECONDS)
+            if self._closing:
+                return
         try:
             if self._sandbox is not None:
                 await self._sandbox.close(grace_seconds=0)

@@ -13,6 +13,7 @@ from cloudserve.core.confine.tiers import detect
 from cloudserve.core.models.function import Runtime
 from cloudserve.sandbox.claims import ClaimedSandbox
 from cloudserve.sandbox.pool import LocalSandbox
+from cloudserve.sandbox.turnstile import Turnstile
 from tests.contract.sandboxes import MEBIBYTE, Functions, children, descriptors, read, until
 
 TELL = {
@@ -57,7 +58,8 @@ async def claimed(root: Path) -> AsyncIterator[Functions]:
             protection=protection,
         )
 
-    sandbox = ClaimedSandbox(make, queue_seconds=20, slice_seconds=0)
+    turnstile = Turnstile(root / "turnstile")
+    sandbox = ClaimedSandbox(make, turnstile=turnstile, queue_seconds=20, slice_seconds=0)
     await sandbox.start()
     try:
         yield Functions(root, sandbox)

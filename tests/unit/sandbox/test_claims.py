@@ -1,6 +1,7 @@
 """One owner at a time: who is served when, with scripted sandboxes in place of real ones."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from cloudserve.core.models.function import Egress, Limits
 from cloudserve.sandbox.abc import Answer, Call, Deployment, InvocationFailed, OnEnd, Outcome, Sandbox, SandboxStats
 from cloudserve.sandbox.answers import StreamedAnswer, WholeAnswer
 from cloudserve.sandbox.claims import ClaimedSandbox
+from cloudserve.sandbox.turnstile import Turnstile
 from tests.contract.sandboxes import make_call, read, until
 
 SUCCESS = Outcome("success", 1, 1)
@@ -123,16 +125,22 @@ def deployment(owner: str, *, min_warm: int = 0, version: int = 1) -> Deployment
 
 
 @asynccontextmanager
-async def world(*, queue_seconds: float = 5, slice_seconds: float = 0.05) -> AsyncIterator[World]:
+async def world(
+    *, queue_seconds: float = 5, slice_seconds: float = 0.05, folder: Path | None = None
+) -> AsyncIterator[World]:
     made = World()
-    made.sandbox = ClaimedSandbox(made.make, queue_seconds=queue_seconds, slice_seconds=slice_seconds)
-    await made.sandbox.start()
-    try:
-        yield made
-    finally:
-        await made.sandbox.close(grace_seconds=0)
-        assert all(sandbox.closed for sandbox in made.made)
-        assert all(len(sandbox.owners) <= 1 for sandbox in made.made), "a sandbox has served two owners"
+    with tempfile.TemporaryDirectory() as own:
+        turnstile = Turnstile((folder or Path(own)) / "turnstile")
+        made.sandbox = ClaimedSandbox(
+            made.make, turnstile=turnstile, queue_seconds=queue_seconds, slice_seconds=slice_seconds
+        )
+        await made.sandbox.start()
+        try:
+            yield made
+        finally:
+            await made.sandbox.close(grace_seconds=0)
+            assert all(sandbox.closed for sandbox in made.made)
+            assert all(len(sandbox.owners) <= 1 for sandbox in made.made), "a sandbox has served two owners"
 
 
 async def test_an_owner_alone_keeps_its_sandbox() -> None:
@@ -361,6 +369,26 @@ async def test_warming_gives_way_to_who_waits() -> None:
         await until(lambda: made.made[0].warmed)
         assert await made.call("bob") == b"bob"
         await warming
+
+
+async def test_the_next_platform_serves_nobody_before_the_last_one_has_ended(tmp_path: Path) -> None:
+    """While one hands over to the other both run: calls wait for the end of what the old one serves."""
+    async with world(folder=tmp_path) as old:
+        await old.call("ann")
+        async with world(folder=tmp_path) as new:
+            waiting = new.begin("bob")
+            await asyncio.sleep(0.1)
+            assert new.made == []
+            assert new.sandbox.stats().waiting == 1
+            await old.sandbox.close(grace_seconds=0)
+            assert await waiting == b"bob"
+
+
+async def test_a_platform_that_never_got_its_turn_closes(tmp_path: Path) -> None:
+    """Nothing was started for it, so nothing has to end."""
+    async with world(folder=tmp_path), world(folder=tmp_path) as second:
+        await asyncio.sleep(0.1)
+        assert second.made == []
 
 
 async def test_many_owners_with_many_calls_are_all_served() -> None:
