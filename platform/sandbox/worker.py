@@ -21,6 +21,7 @@ from cloudserve.core.confine.egress.policy import Refusal
 from cloudserve.core.models.function import Egress
 from cloudserve.sandbox.abc import ColdStart
 from cloudserve.sandbox.calls import Calls
+from cloudserve.sandbox.courtesy import Courtesy
 from cloudserve.sandbox.ends import WorkerLost, cause_of
 from cloudserve.sandbox.failures import Failure
 from cloudserve.sandbox.flight import Flight
@@ -40,6 +41,7 @@ class Worker:
         self.folder = folder
         """Its own folder on the host, where it has no root of its own."""
         self.pid = 0
+        self.courtesy: Courtesy | None = None
         self.made = time.perf_counter()
         self.walls_ms = 0.0
         self.concurrency = 1
@@ -88,6 +90,7 @@ class Worker:
                 on_refused=self._on_refused,
             )
             self._id, self.pid, self.walls_ms = spawned.id, spawned.pid, spawned.walls_ms
+            self.courtesy = Courtesy(self.pid, self.group)
         except OSError as error:
             self._on_ended(-signal.SIGKILL, 0)
             raise WorkerLost(Failure("crash", f"No worker could be started: {error}.")) from error
@@ -158,6 +161,8 @@ class Worker:
         """Hands it a call, for which it must have room."""
         if flight.queued:
             flight.cold, self.cold = self.cold, None
+        if self.courtesy is not None and self.courtesy.gives_way:
+            self.courtesy.stop_giving_way()
         self.calls.begin(flight)
 
     def _on_disconnected(self) -> None:

@@ -1,7 +1,8 @@
 """The watch: looks at what workers use ten times a second, and ends those that use more than they may.
 
 - Memory: what a worker and the processes it started hold, less what its runtime held before user code.
-- Processor: a call may use what one core gives it until its time-out. A worker without a call may use
+- Processor: a call may use what one core gives it until its time-out, and after a while gives way to others
+  (`courtesy`). A worker without a call may use
   `IDLE_CPU_SECONDS` at once, which grow back at `IDLE_CPU_SHARE` of a core.
 - Processes and folder, where nothing but a look bounds them (`Duties`). A folder is looked into once a second at most,
   and all of them together for `FOLDER_SHARE` of the time.
@@ -18,6 +19,7 @@ from typing import Final
 
 from cloudserve.core.confine.bounds import Bounds
 from cloudserve.sandbox import limits
+from cloudserve.sandbox.courtesy import LONG_SECONDS
 from cloudserve.sandbox.failures import Failure
 from cloudserve.sandbox.watch.folders import contents
 from cloudserve.sandbox.watch.tree import Forest, Tree
@@ -173,6 +175,8 @@ class Watch:
             watched.call_cpu = seconds
         allowed = calls.timeout * (calls.begun - oldest + 1)  # each call brings its own share
         used = seconds - watched.call_cpu
+        if used > LONG_SECONDS and watched.worker.courtesy is not None:
+            watched.worker.courtesy.give_way()
         return limits.cpu_used_up(used, allowed, calls.peak_kib) if used > allowed else None
 
     def _idle(self, watched: _Watched, seconds: float) -> Failure | None:

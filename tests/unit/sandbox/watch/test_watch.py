@@ -33,6 +33,7 @@ class Watched:
     loaded: bool = True
     stopping: bool = False
     dead_for_memory: Failure | None = None
+    courtesy: None = None
     pid: int = field(default_factory=os.getpid)
     calls: Any = field(
         default_factory=lambda: SimpleNamespace(memory_mb=128, peak_kib=0, oldest=1, begun=1, timeout=10.0)
