@@ -9,10 +9,11 @@ from pathlib import Path
 
 from cloudserve.api.build import dependencies_node, dependencies_python, toolchain
 from cloudserve.api.build.bundle import NodeBundle, bundle_node, inspect_python
-from cloudserve.api.build.dependencies_node import MODULES, InstalledTree, NodeDependencies
+from cloudserve.api.build.dependencies_node import NodeDependencies
 from cloudserve.api.build.dependencies_python import PythonDependencies
 from cloudserve.api.build.detect import Detected
 from cloudserve.api.build.failure import BuildFailed
+from cloudserve.api.build.installed_tree import MODULES, InstalledTree
 from cloudserve.api.build.jail import Jail
 from cloudserve.api.build.keeper import Keeper
 from cloudserve.api.build.layers import Layers

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cloudserve.api.build import dependencies_node, dependencies_python
-from cloudserve.api.build.dependencies_node import InstalledTree
+from cloudserve.api.build.installed_tree import InstalledTree
 from cloudserve.api.build.request import SingleFile
 from cloudserve.core.trees import unpack_tree
 from tests.unit.api.build.deploying import Deploying, archive, deploying
