@@ -47,6 +47,11 @@ asyncio.run(main())
 """
 
 
+def there_is(pid: int) -> bool:
+    """Tells whether there is a process of this number, wherever it belongs to."""
+    return Path(f"/proc/{pid}").exists()
+
+
 async def test_a_worker_holds_no_descriptor_of_another(functions: Functions, runtime: Runtime) -> None:
     """Besides the standard streams a worker has its own socket, and what its runtime made itself."""
     code = {
@@ -97,7 +102,9 @@ async def test_nothing_is_left_of_a_sandbox(tmp_path: Path, runtime: Runtime) ->
         deployment = functions.deploy(runtime, code[runtime], timeout_seconds=0.3)
         paths = ["/", "/die", "/child", "/spin", "/"]
         await asyncio.gather(*(functions.call(deployment, path=path) for path in paths), return_exceptions=True)
+        alive = children()
         await functions.sandbox.close(grace_seconds=1)
+        assert not [pid for pid in alive if there_is(pid)]
         assert list((tmp_path / "work").iterdir()) == []
         assert (descriptors(), children()) == before
         await until(lambda: not processes("sleep\0" + "60"))

@@ -37,6 +37,6 @@ def divide(settings: Settings, forget_the_platform: Callable[[], None]) -> socke
     os.close(settings.control)
     forget_the_platform()
     try:
-        Warden(settings, registrations=ours, zygote=os.pidfd_open(pid)).run()
+        Warden(settings, registrations=ours, zygote=pid).run()
     finally:
         os._exit(1)

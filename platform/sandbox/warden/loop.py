@@ -19,12 +19,13 @@ import json
 import os
 import resource
 import select
+import signal
 import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from cloudserve.core.confine.egress.policy import Refusal, Rules, parse_permitted
 from cloudserve.core.confine.egress.supervisor import Supervisor
@@ -43,9 +44,10 @@ class _Worker:
 
 
 class Warden:
-    """Runs until the host closes its socket, or the zygote ends."""
+    """Runs until the host closes its socket, or the zygote, its child of this pid, ends; each takes the other along."""
 
     def __init__(self, settings: Settings, *, registrations: socket.socket, zygote: int) -> None:
+        self._zygote = zygote
         self._host = socket.socket(fileno=settings.warden)
         self._host.setblocking(False)
         self._registrations = registrations
@@ -57,7 +59,7 @@ class Warden:
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._watch(self._host.fileno(), self._on_host)
         self._watch(registrations.fileno(), self._on_registration)
-        self._watch(zygote, lambda _events: os._exit(0))
+        self._watch(os.pidfd_open(zygote), lambda _events: self._end())
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # it holds some for every worker that connects
         self._supervisor = Supervisor(
@@ -84,6 +86,14 @@ class Warden:
         del self._handlers[descriptor]
         self._poll.unregister(descriptor)
 
+    def _end(self) -> NoReturn:
+        """Ends the zygote, with all that is below it, and then this process: so that who waits for it finds neither."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._zygote, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._zygote, 0)
+        os._exit(0)
+
     # -- the host ------------------------------------------------------------------------------------------------
 
     def _on_host(self, events: int) -> None:
@@ -93,7 +103,7 @@ class Warden:
             with contextlib.suppress(BlockingIOError):
                 data = self._host.recv(_MAX_MESSAGE)
                 if not data:
-                    os._exit(0)
+                    self._end()
                 self._admit(json.loads(data))
 
     def _admit(self, message: dict[str, Any]) -> None:
@@ -120,7 +130,7 @@ class Warden:
     def _tell(self, message: dict[str, Any]) -> None:
         self._unsent.append(json.dumps(message).encode())
         if len(self._unsent) > _MOST_UNSENT:  # a host that reads nothing any more
-            os._exit(1)
+            self._end()
         self._send_unsent()
 
     def _send_unsent(self) -> None:
@@ -131,7 +141,7 @@ class Warden:
         except BlockingIOError:
             self._poll.modify(self._host.fileno(), select.EPOLLIN | select.EPOLLOUT)
         except OSError:
-            os._exit(0)
+            self._end()
         else:
             self._poll.modify(self._host.fileno(), select.EPOLLIN)
 
@@ -141,7 +151,7 @@ class Warden:
         room = socket.CMSG_SPACE(_DESCRIPTORS * array.array("i").itemsize)
         data, ancillary, _, _ = self._registrations.recvmsg(_MAX_MESSAGE, room, socket.MSG_CMSG_CLOEXEC)
         if not data:  # the zygote and all workers have ended
-            os._exit(0)
+            self._end()
         descriptors = array.array("i")
         for _, _, content in ancillary:
             descriptors.frombytes(content)
