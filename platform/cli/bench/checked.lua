@@ -1,5 +1,7 @@
 -- Loaded by wrk (load.py): looks at the status and the body of every answer, and prints the result as one line of JSON.
 
+wrk.headers["api-key"] = os.getenv("CLOUDSERVE_BENCH_KEY")
+
 local threads = {}
 
 function setup(thread)

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from cloudserve.cli.bench.processes import environment
 from cloudserve.cli.output import CommandError
 
 REMEDY: Final = "Install it with your system's packages (Debian, Ubuntu: `sudo apt install wrk`)"
 
 _SCRIPT: Final = Path(__file__).parent / "checked.lua"
+_KEY: Final = "CLOUDSERVE_BENCH_KEY"  # checked.lua takes the key from it
 _PATIENCE_SECONDS: Final = 30.0
 
 
@@ -53,11 +55,16 @@ def require_wrk() -> None:
 
 def put(target: Target, *, connections: int, seconds: int) -> Load:
     """Calls a target on so many connections, and checks each answer. Raises `CommandError` for a wrong one."""
-    key = ["-H", f"api-key: {target.key}"] if target.key else []
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(_SCRIPT), *key, target.url, target.body]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(_SCRIPT), target.url, target.body]
+    key = {_KEY: target.key} if target.key else {}  # not an argument, which every user of the machine could read
     try:
         done = subprocess.run(  # noqa: S603 - found on PATH
-            command, capture_output=True, text=True, timeout=seconds + _PATIENCE_SECONDS, check=True
+            command,
+            env=environment() | key,
+            capture_output=True,
+            text=True,
+            timeout=seconds + _PATIENCE_SECONDS,
+            check=True,
         )
         said = json.loads(done.stdout.splitlines()[-1])
     except (subprocess.SubprocessError, ValueError, IndexError) as error:

@@ -53,5 +53,5 @@ def test_what_a_run_left_out_is_not_judged() -> None:
 def test_fewer_idle_workers_are_reckoned_up_to_fifty() -> None:
     """So that a quick run tells the same figure."""
     document = made_up()
-    document["scenarios"]["idle"] = {"workers": 10, "mixed": {"mib": 40.0}}
-    assert [one.value for one in verdicts(document) if one.goal.scenario == "idle"] == [200]
+    document["scenarios"]["idle"] = {"workers": 10, "python": {"mib": 20.0}, "mixed": {"mib": 40.0}}
+    assert [one.value for one in verdicts(document) if one.goal.scenario == "idle"] == [100, 200]
