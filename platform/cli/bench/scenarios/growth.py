@@ -1,40 +1,58 @@
-"""Memory over hundreds of thousands of calls: whether any process of the platform keeps something of each."""
+"""Memory over hundreds of thousands of calls: whether any process of the platform keeps something of each.
+
+One worker of each runtime takes half of the calls, several at once, so that what a worker keeps of a call would show
+soonest; V8 takes some ten thousand calls until its heap has found its size.
+"""
 
 from typing import Any, Final
 
 from cloudserve.cli.bench import functions, load
 from cloudserve.cli.bench.memory import resident_kib
 from cloudserve.cli.bench.processes import settle, tree
+from cloudserve.cli.bench.seeding import Seed
 from cloudserve.cli.bench.session import Session
 from cloudserve.cli.bench.statistics import rounded, slope
 from cloudserve.cli.bench.subject import platform
 
 CONNECTIONS: Final = 8
 
+_CONCURRENCY: Final = 16
 _SETTLE_SECONDS: Final = 20.0
 _LEAST_LOOKS: Final = 4
 _WARM_UP_SHARE: Final = 0.25
 """Of the looks at the memory, the first ones do not count: pools fill and allocators find their size."""
 
+Look = tuple[int, dict[int, int]]
+"""How many calls there were so far, and the RSS of each process, in KiB."""
+
 
 def measure(session: Session) -> dict[str, Any]:
-    """Returns the MiB by which all processes of the platform grow over `plan.growth_calls` calls, by the slope."""
+    """Returns the MiB by which all lasting processes of the platform grow over `plan.growth_calls`, by the slope."""
     load.require_wrk()
-    seeds = [functions.python("python"), functions.node("node")]
+    seeds = [
+        Seed("python", "python", functions.source("hello_async.py"), _CONCURRENCY),
+        Seed("node", "node", functions.source("hello_async.cjs"), _CONCURRENCY),
+    ]
+    calls = 0
+    looks: list[Look] = []
     with platform(seeds) as subject:
         targets = [subject.target(seed.name) for seed in seeds]
-        calls = 0
-        looks: list[tuple[float, float]] = []
         while calls < session.plan.growth_calls / (1 - _WARM_UP_SHARE) or len(looks) < _LEAST_LOOKS:
             for target in targets:
                 calls += load.put(target, connections=CONNECTIONS, seconds=1).requests
             settle(subject.pid, _SETTLE_SECONDS)
-            looks.append((calls, resident_kib(tree(subject.pid)) / 1024))
-            session.say(f"{calls} calls, {looks[-1][1]:.0f} MiB resident")
-    counted = looks[round(len(looks) * _WARM_UP_SHARE) :]
+            looks.append((calls, {pid: resident_kib([pid]) for pid in tree(subject.pid)}))
+            session.say(f"{calls} calls")
+    points = _of_lasting(looks[round(len(looks) * _WARM_UP_SHARE) :])
     return {
         "calls": calls,
-        "residentMib": rounded(looks[-1][1]),
-        "grownMib": rounded(slope(counted) * session.plan.growth_calls),
+        "residentMib": rounded(points[-1][1]),
+        "grownMib": rounded(slope(points) * session.plan.growth_calls),
         "over": session.plan.growth_calls,
     }
+
+
+def _of_lasting(looks: list[Look]) -> list[tuple[float, float]]:
+    """Returns, by calls, the MiB of the processes that were there at every look: blank workers come and go."""
+    lasting = set.intersection(*(set(kib) for _, kib in looks))
+    return [(calls, sum(kib[pid] for pid in lasting) / 1024) for calls, kib in looks]
