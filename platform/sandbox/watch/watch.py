@@ -1,9 +1,9 @@
 """The watch: looks at what workers use ten times a second, and ends those that use more than they may.
 
 - Memory: what a worker and the processes it started hold, less what its runtime held before user code.
-- Processor: a call may use what one core gives it until its time-out, and after a while gives way to others
-  (`courtesy`). A worker without a call may use
-  `IDLE_CPU_SECONDS` at once, which grow back at `IDLE_CPU_SHARE` of a core.
+- Processor, five times a second: a call may use what one core gives it until its time-out, and after a while gives way
+  to others (`courtesy`). A worker without a call may use `IDLE_CPU_SECONDS` at once, which grow back at
+  `IDLE_CPU_SHARE` of a core.
 - Processes and folder, where nothing but a look bounds them (`Duties`). A folder is looked into once a second at most,
   and all of them together for `FOLDER_SHARE` of the time.
 
@@ -29,6 +29,7 @@ TICK_SECONDS: Final = 0.1
 IDLE_CPU_SECONDS: Final = 1.0
 IDLE_CPU_SHARE: Final = 0.05
 FOLDER_SHARE: Final = 0.01
+_TICKS_BETWEEN_PROCESSOR_LOOKS: Final = 2
 _TICKS_BETWEEN_SWEEPS: Final = 10
 _LEAST_PAUSE: Final = 1.0
 
@@ -129,11 +130,11 @@ class Watch:
             if worker.stopping:
                 continue
             if worker.busy or sweep or not worker.loaded:
-                failure = (
-                    self._memory(watched)
-                    or self._processor(watched, sweep)
-                    or (worker.out_of_memory() if sweep else None)
-                )
+                failure = self._memory(watched)
+                if not failure and self._ticks % _TICKS_BETWEEN_PROCESSOR_LOOKS == 0:
+                    failure = self._processor(watched, sweep)
+                if not failure and sweep:
+                    failure = worker.out_of_memory()
                 if failure:
                     self._end(worker, failure)
         if self._duties.folders:

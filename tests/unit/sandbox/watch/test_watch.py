@@ -101,11 +101,11 @@ async def watching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 async def test_a_call_may_use_what_one_core_gives_it_until_its_time_out(watching: Watching) -> None:
     """More takes several cores at once; what the worker used before the call does not count."""
     watching.worker.cpu_seconds = 50.0
-    assert watching.tick(2) is None
+    assert watching.tick(4) is None
     watching.worker.cpu_seconds = 59.9
-    assert watching.tick() is None
+    assert watching.tick(2) is None
     watching.worker.cpu_seconds = 60.1
-    failure = watching.tick()
+    failure = watching.tick(2)
     assert failure is not None
     assert (failure.reason, failure.limit) == ("cpu", "10 s")
     assert failure.message == "Processor time used up: 10.1 s of 10 s."
@@ -115,23 +115,23 @@ async def test_a_call_may_use_what_one_core_gives_it_until_its_time_out(watching
 
 async def test_calls_that_share_a_worker_each_bring_their_own_time(watching: Watching) -> None:
     """The time is counted from the oldest of them on."""
-    watching.tick(2)
+    watching.tick(4)
     watching.worker.calls.begun = 3
     watching.worker.cpu_seconds = 29.0
-    assert watching.tick() is None
+    assert watching.tick(2) is None
     watching.worker.cpu_seconds = 31.0
-    assert watching.tick() is not None
+    assert watching.tick(2) is not None
 
 
 async def test_a_new_call_begins_anew(watching: Watching) -> None:
     """What the last one used is not charged to it."""
-    watching.tick(2)
+    watching.tick(4)
     watching.worker.cpu_seconds = 9.0
-    watching.tick()
-    watching.worker.calls.oldest = watching.worker.calls.begun = 2
     watching.tick(2)
+    watching.worker.calls.oldest = watching.worker.calls.begun = 2
+    watching.tick(4)
     watching.worker.cpu_seconds = 18.0
-    assert watching.tick() is None
+    assert watching.tick(2) is None
 
 
 async def test_a_worker_that_is_busy_without_a_call_is_ended_and_told_of(watching: Watching) -> None:
@@ -167,10 +167,10 @@ async def test_what_calls_use_is_not_held_against_an_idle_worker(watching: Watch
 async def test_memory_counts_from_what_the_runtime_held(watching: Watching) -> None:
     """The peak is kept for the outcome."""
     watching.worker.kib = 128 * MEBIBYTE_OF_KIB
-    assert watching.tick() is None
+    assert watching.tick(2) is None
     assert watching.worker.calls.peak_kib == 128 * MEBIBYTE_OF_KIB
     watching.worker.kib += 4000
-    failure = watching.tick()
+    failure = watching.tick(2)
     assert failure is not None
     assert failure.message == "Out of memory: peak 132 MB of 128 MB."
 
@@ -180,7 +180,7 @@ async def test_code_that_loads_is_watched_too(watching: Watching) -> None:
     watching.worker.idle()
     watching.worker.loaded = False
     watching.worker.kib = 200 * MEBIBYTE_OF_KIB
-    failure = watching.tick()
+    failure = watching.tick(2)
     assert failure is not None
     assert failure.reason == "out-of-memory"
     assert not watching.overdrawn
@@ -195,7 +195,7 @@ async def test_a_worker_that_lost_a_process_to_the_kernel_is_ended(watching: Wat
 async def test_processes_and_threads_are_counted(watching: Watching) -> None:
     """Where nothing else bounds them."""
     watching.worker.threads = 33
-    failure = watching.tick()
+    failure = watching.tick(2)
     assert failure is not None
     assert failure.message == "Too many processes and threads: 33 of 32."
 
@@ -210,7 +210,7 @@ async def test_the_folder_is_looked_into(
     """By the bytes and by the number of its files."""
     for number in range(count):
         (tmp_path / str(number)).write_bytes(b"x" * size)
-    failure = watching.tick()
+    failure = watching.tick(2)
     assert failure is not None
     assert failure.message == message
 
