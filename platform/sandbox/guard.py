@@ -25,6 +25,10 @@ _BOOT: Final = Path(__file__).parent / "runtimes" / "python" / "boot.py"
 _CERTIFICATES: Final = ("NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE")
 """The variables by which a host says where certificates are."""
 
+MOST_SPAWNING: Final = 32
+"""Workers asked of the zygote at once; it forks one after the other. The kernel bounds the bytes and the descriptors
+that may be under way to it (unix(7), ETOOMANYREFS)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Spawned:
@@ -57,6 +61,7 @@ class Guard:
         self._on_lost = on_lost
         self._on_refused: dict[int, Callable[[Refusal], None]] = {}
         self._last_id = 0
+        self._spawning = asyncio.Semaphore(MOST_SPAWNING)
         self._walled: dict[int, asyncio.Future[tuple[int, float]]] = {}
         self._admitted: dict[int, asyncio.Future[None]] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -123,17 +128,18 @@ class Guard:
             self._walled[worker_id] = walls
             self._on_refused[worker_id] = on_refused
         try:
-            pid = await self._zygote.spawn(
-                worker_id,
-                sock=sock,
-                output=output,
-                cwd=cwd,
-                argv=argv,
-                read=read,
-                data_bytes=data_bytes,
-                groups=groups,
-                on_ended=ended,
-            )
+            async with self._spawning:
+                pid = await self._zygote.spawn(
+                    worker_id,
+                    sock=sock,
+                    output=output,
+                    cwd=cwd,
+                    argv=argv,
+                    read=read,
+                    data_bytes=data_bytes,
+                    groups=groups,
+                    on_ended=ended,
+                )
             return Spawned(worker_id, pid, 0.0) if self._warden is None else Spawned(worker_id, *await walls)
         finally:
             self._walled.pop(worker_id, None)
