@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +35,14 @@ print(json.dumps(detect().as_dict()))
 
 
 @pytest.fixture
-def code(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The platform's code where every user can read it."""
-    folder = Path("/tmp") / f"cloudserve-test-layers-{os.getpid()}"
-    shutil.copytree(PLATFORM / "core", folder / "core", ignore=shutil.ignore_patterns("__pycache__"))
-    for path in [folder, *folder.rglob("*")]:
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    yield folder
-    shutil.rmtree(folder)
+def code() -> Iterator[Path]:
+    """The platform's code where every user can read it; pytest's own folders are for one user."""
+    with tempfile.TemporaryDirectory(prefix="cloudserve-test-layers-") as made:
+        folder = Path(made)
+        shutil.copytree(PLATFORM / "core", folder / "core", ignore=shutil.ignore_patterns("__pycache__"))
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        yield folder
 
 
 def told_by(code: Path, *before: str) -> dict[str, Any]:
