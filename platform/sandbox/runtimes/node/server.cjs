@@ -36,8 +36,8 @@ class Flight {
 }
 
 class Server {
-  constructor(send, logs, handler, code, timeoutMs) {
-    this.send = send;
+  constructor(wire, logs, handler, code, timeoutMs) {
+    this.wire = wire;
     this.logs = logs;
     this.handler = handler;
     this.code = code;
@@ -59,7 +59,7 @@ class Server {
     if (flight === undefined) return;
     if (type === PART) {
       flight.parts.push(payload);
-      this.send(numberFrame(CREDIT, callId, payload.length));
+      this.wire.send(numberFrame(CREDIT, callId, payload.length));
     } else if (type === END) {
       const body = Buffer.concat(flight.parts);
       flight.parts = [];
@@ -95,7 +95,7 @@ class Server {
       const body = answer.body;
       if (typeof body === 'string' ? body.length * 3 <= WHOLE_BYTES : body instanceof Uint8Array && body.length <= WHOLE_BYTES) {
         this.finish(callId);
-        this.send(resultFrame(callId, answer.status, peakKib(), head, body));
+        this.wire.sendSoon(resultFrame(callId, answer.status, peakKib(), head, body));
       } else this.stream(callId, flight, answer.status, head, body).catch((error) => this.fail(callId, error));
     } catch (error) {
       this.fail(callId, error);
@@ -105,7 +105,7 @@ class Server {
   async stream(callId, flight, status, head, body) {
     if (typeof body === 'string') body = Buffer.from(body);
     const whole = body instanceof Uint8Array;
-    this.send(headFrame(callId, status, whole ? body.length : -1, head));
+    this.wire.send(headFrame(callId, status, whole ? body.length : -1, head));
     if (whole) await this.sendChunk(callId, flight, body);
     else {
       for await (const chunk of body) {
@@ -114,7 +114,7 @@ class Server {
       }
     }
     this.finish(callId);
-    this.send(numberFrame(END, callId, peakKib()));
+    this.wire.send(numberFrame(END, callId, peakKib()));
   }
 
   async sendChunk(callId, flight, bytes) {
@@ -127,7 +127,7 @@ class Server {
       flight.window -= part.length;
       const frame = emptyFrame(PART, callId, part.length);
       frame.set(part, 9);
-      this.send(frame);
+      this.wire.send(frame);
     }
   }
 
@@ -145,14 +145,14 @@ class Server {
 
   fail(callId, error, ending = false) {
     this.finish(callId);
-    this.send(textFrame(FAILED, callId, describe(error, this.code, false, ending)));
+    this.wire.send(textFrame(FAILED, callId, describe(error, this.code, false, ending)));
   }
 
   /** What was thrown where nobody could catch it: its call fails, and the process, whose state is unknown, ends. */
   crash(error) {
     const current = this.logs.currentCall();
     const failed = current !== 0 ? [current] : [...this.flights.keys()];
-    if (failed.length === 0) this.send(logFrame(0, LEVEL_ERROR, String(error?.stack ?? error)));
+    if (failed.length === 0) this.wire.send(logFrame(0, LEVEL_ERROR, String(error?.stack ?? error)));
     for (const callId of failed) this.fail(callId, error, true);
     process.exit(1);
   }

@@ -14,7 +14,7 @@ from cloudserve.sandbox.runtimes.python.logs import CallLog
 from cloudserve.sandbox.runtimes.python.memory import peak_kib
 from cloudserve.sandbox.runtimes.python.request import Request, read_call, read_head
 from cloudserve.sandbox.runtimes.python.service import Service
-from cloudserve.sandbox.runtimes.python.wire import head_bytes, slices
+from cloudserve.sandbox.runtimes.python.wire import head_bytes, result_frame, slices
 
 _RECEIVE_BYTES: Final = 256 * 1024
 _ENDED: Final = object()
@@ -42,12 +42,23 @@ class _Server:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._calls: dict[int, _Under] = {}
+        self._answers: list[bytes] = []
         self._threads = ThreadPoolExecutor(max(1, service.concurrency), thread_name_prefix="call")
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_reader(self._service.wire.sock.fileno(), self._readable)
         await loop.create_future()
+
+    def _send_soon(self, frame: bytes) -> None:
+        """Sends an answer, with all others of this turn of the loop in one piece."""
+        if not self._answers:
+            asyncio.get_running_loop().call_soon(self._send_answers)
+        self._answers.append(frame)
+
+    def _send_answers(self) -> None:
+        answers, self._answers = self._answers, []
+        self._service.wire.send(b"".join(answers))
 
     def _readable(self) -> None:
         wire = self._service.wire
@@ -105,7 +116,7 @@ class _Server:
             body = response.body
             if isinstance(body, bytes) and len(body) <= WHOLE_BYTES:
                 service.logs.finish(log)
-                wire.result(call_id, response.status, peak_kib(), head, body)
+                self._send_soon(result_frame(call_id, response.status, peak_kib(), head, body))
                 return
             wire.head(call_id, response.status, len(body) if isinstance(body, bytes) else None, head)
             await self._stream(call_id, call, body)

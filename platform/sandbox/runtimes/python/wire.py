@@ -67,10 +67,7 @@ class Wire:
 
     def result(self, call_id: int, status: int, peak_kib: int, head: bytes, body: bytes) -> None:
         """Answers a call in one frame."""
-        size = RESULT_HEAD.size + len(head) + len(body)
-        self.send(
-            b"".join((HEADER.pack(size, RESULT, call_id), RESULT_HEAD.pack(status, peak_kib, len(head)), head, body))
-        )
+        self.send(result_frame(call_id, status, peak_kib, head, body))
 
     def head(self, call_id: int, status: int, length: int | None, head: bytes) -> None:
         """Begins a streamed answer."""
@@ -100,6 +97,12 @@ class Wire:
     def log_cut_off(self, call_id: int, dropped: int) -> None:
         """Says that the call printed more than is kept, and how many bytes more so far."""
         self.send(frame(LOG, call_id, LOG_HEAD.pack(CUT_OFF, time.time()) + str(dropped).encode()))
+
+
+def result_frame(call_id: int, status: int, peak_kib: int, head: bytes, body: bytes) -> bytes:
+    """Returns the frame that answers a call."""
+    size = RESULT_HEAD.size + len(head) + len(body)
+    return b"".join((HEADER.pack(size, RESULT, call_id), RESULT_HEAD.pack(status, peak_kib, len(head)), head, body))
 
 
 def slices(data: bytes) -> Iterable[memoryview]:
