@@ -213,7 +213,7 @@ async def test_a_worker_that_is_busy_without_a_call_is_ended(bounded: Functions,
     }
     deployment = bounded.deploy(runtime, code[runtime])
     await bounded.call(deployment, path="/spin")
-    await until(lambda: bounded.sandbox.stats().workers == 0, seconds=15)
+    await until(lambda: bounded.sandbox.stats().workers == 0, seconds=60)
     answer = await bounded.call(deployment)
     assert answer.outcome.cold is not None
     assert re.fullmatch(
