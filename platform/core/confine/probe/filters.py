@@ -10,6 +10,7 @@ import fcntl
 import os
 import socket
 import struct
+from pathlib import Path
 from typing import Final
 
 from cloudserve.core.confine import syscalls as linux
@@ -91,7 +92,7 @@ def notification() -> None:
 def notifier_memory() -> None:
     """Reads what the call of another process points at."""
     notifying = Notifying()
-    with open(f"/proc/{notifying.child}/mem", "rb", buffering=0) as memory:  # noqa: PTH123 - told apart by no line
+    with Path(f"/proc/{notifying.child}/mem").open("rb", buffering=0) as memory:
         memory.seek(notifying.address)
         if memory.read(len(_WORD)) != _WORD:
             raise NoEffectError
