@@ -8,7 +8,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,9 +83,10 @@ class Guard:
             keeps_sockets=self._keeps_sockets,
             certificates=tuple(os.environ[name] for name in _CERTIFICATES if os.environ.get(name)),
         )
+        self._zygote.channel.send(asdict(settings))
         self._process = await asyncio.to_thread(
             subprocess.Popen,
-            [str(self._python), "-I", "-S", "-X", "utf8", str(_BOOT), settings.to_json()],
+            [str(self._python), "-I", "-S", "-X", "utf8", str(_BOOT), str(settings.control)],
             stdin=subprocess.DEVNULL,
             pass_fds=descriptors,
             env={},

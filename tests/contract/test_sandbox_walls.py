@@ -149,3 +149,17 @@ async def test_what_a_worker_started_ends_with_it(functions: Functions, runtime:
         return [pid for pid in set(children()) - before if Path(f"/proc/{pid}/comm").read_text() == "sleep\n"]
 
     await until(lambda: not sleeping())
+
+
+async def test_a_workers_command_line_tells_nothing_of_the_platforms_settings(
+    functions: Functions, runtime: Runtime
+) -> None:
+    """What a worker can read of itself names neither networks that the operator permits nor how it is walled off."""
+    code = {
+        "python": "import sys\ndef handler(context):\n    return open('/proc/self/cmdline').read() + repr(sys.argv)\n",
+        "node": "module.exports = () => require('fs').readFileSync('/proc/self/cmdline', 'utf8') + process.argv;",
+    }
+    text = await read(await functions.call(functions.deploy(runtime, code[runtime])))
+    assert text
+    assert b"egress" not in text
+    assert b"tier" not in text

@@ -1,12 +1,18 @@
-"""Starts the processes behind a sandbox: `python -I -S boot.py SETTINGS`, with `settings.Settings` as JSON.
+"""Starts the processes behind a sandbox: `python -I -S boot.py CONTROL_FD`.
+
+The first message over the socket CONTROL_FD is `settings.Settings` as JSON: a command line is for every worker to read.
 
 The platform is no installed package for this interpreter (`-I -S`), so its import name is made here, by hand, and it
 is taken away again once everything is loaded: user code finds nothing of the platform.
 """
 
+import socket
 import sys
 import types
 from pathlib import Path
+from typing import Final
+
+_MAX_SETTINGS: Final = 64 * 1024
 
 
 def main() -> None:
@@ -15,7 +21,9 @@ def main() -> None:
     sys.modules["cloudserve"] = root
     from cloudserve.sandbox.runtimes.python.settings import Settings  # noqa: PLC0415 - the line above makes it importable
 
-    settings = Settings.from_json(sys.argv[1])
+    control = socket.socket(fileno=int(sys.argv.pop()))
+    settings = Settings.from_json(control.recv(_MAX_SETTINGS).decode())
+    control.detach()
     registrations = None
     if settings.tier != "none":
         from cloudserve.sandbox.warden import fork  # noqa: PLC0415 - of Linux

@@ -1,7 +1,7 @@
-"""What the processes behind a sandbox are told at their start, on the command line: nothing of it is secret."""
+"""What the processes behind a sandbox are told at their start. Nothing of it is secret: workers inherit it."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Self
 
 from cloudserve.core.confine.bounds import Bounds
@@ -33,13 +33,9 @@ class Settings:
     egress_allow: tuple[str, ...] = ()
     keeps_sockets: bool = False
 
-    def to_json(self) -> str:
-        """Returns it as text."""
-        return json.dumps(asdict(self))
-
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Reads it from that text."""
+        """Reads it from the JSON of its fields."""
         fields = json.loads(text)
         fields["bounds"] = Bounds(**fields["bounds"])
         for name in ("certificates", "egress_allow"):
