@@ -8,7 +8,6 @@ import ctypes
 import errno
 import os
 import re
-import socket
 import struct
 from pathlib import Path
 from typing import Final
@@ -49,28 +48,6 @@ def take_descriptor(thread: int, descriptor: int) -> int:
         return pidfd_getfd(pidfd, descriptor)
     finally:
         os.close(pidfd)
-
-
-def can_take_descriptors() -> bool:
-    """Tells whether this process may take descriptors of its descendants, by trying it on a child.
-
-    Docker's own filter of system calls allows it with CAP_SYS_PTRACE alone.
-    """
-    ours, theirs = socket.socketpair()
-    pid = os.fork()
-    if pid == 0:
-        ours.close()
-        theirs.recv(1)
-        os._exit(0)
-    try:
-        os.close(take_descriptor(pid, theirs.fileno()))
-    except OSError:
-        return False
-    finally:
-        theirs.close()
-        ours.close()
-        os.waitpid(pid, 0)
-    return True
 
 
 def inode_of(thread: int, descriptor: int) -> tuple[int, int]:

@@ -34,7 +34,8 @@ pytestmark = pytest.mark.skipif(
 
 HOST = "server.example"
 REFUSED = "private.example"
-RESOLVER = "127.0.53.53"
+RESOLVER = str(ip_address("127.53.0.0") + os.getpid() % 65535 + 1)
+"""Of this run alone: others may run on this machine."""
 PG = "8.16.3"
 
 
