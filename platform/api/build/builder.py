@@ -13,6 +13,7 @@ from cloudserve.api.build.dependencies_node import NodeDependencies
 from cloudserve.api.build.dependencies_python import PythonDependencies
 from cloudserve.api.build.detect import Detected
 from cloudserve.api.build.failure import BuildFailed
+from cloudserve.api.build.homes import Homes
 from cloudserve.api.build.installed_tree import MODULES, InstalledTree
 from cloudserve.api.build.jail import Jail
 from cloudserve.api.build.keeper import Keeper
@@ -65,13 +66,15 @@ class Builder:
         self._objects = objects
         self._npm = NodeDependencies(home / "node", registries)
         self._pip = PythonDependencies(registries)
-        self._jail = Jail(protection, home / "homes", Keeper())
+        self._homes = Homes(home / "homes")
+        self._jail = Jail(protection, self._homes.folder, Keeper())
         self._layers = Layers(objects, drafts=folder.work / "layers", locks=home / "locks")
 
     async def start(self) -> None:
         """Makes its folders."""
         await self._layers.start()
         await asyncio.to_thread(self._work.mkdir, parents=True, exist_ok=True)
+        await self._homes.sweep()
         if self._jail.protection.tier != "none":
             await self._jail.keeper.start()
 
@@ -95,7 +98,11 @@ class Builder:
         """Makes the objects of a build and returns its version, which is not stored yet. Raises `BuildFailed`."""
         seconds = self._settings.build_timeout_seconds
         try:
-            async with asyncio.timeout(seconds), self._folder(build) as folder:
+            async with (
+                asyncio.timeout(seconds),
+                self._homes.in_use(build.owner_id),
+                self._folder(build) as folder,
+            ):
                 return await self._build(build, folder, output)
         except TimeoutError:
             raise BuildFailed(f"The build was stopped: it did not finish within {seconds} seconds.") from None

@@ -47,20 +47,19 @@ class Keeper:
 
         A caller that is cancelled returns when all that the tool had started is dead.
         """
-        await self.start()
         loop = asyncio.get_running_loop()
-        link, theirs = socket.socketpair()
-        link.setblocking(False)
-        output, write_end = os.pipe()
         reports: list[dict[str, Any]] = []
-        try:
-            with theirs:
-                self._fork(theirs.fileno(), write_end)
-            os.close(write_end)
+        with contextlib.ExitStack() as ours:
+            link, theirs = socket.socketpair()
+            ours.enter_context(link)
+            link.setblocking(False)
+            read_end, write_end = os.pipe()
+            output = ours.enter_context(os.fdopen(read_end, "rb", buffering=0))
+            with theirs, os.fdopen(write_end, "wb", buffering=0):
+                await self._fork(theirs.fileno(), write_end)
             stream = asyncio.StreamReader()
-            transport, _ = await loop.connect_read_pipe(
-                lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(output, "rb", buffering=0)
-            )
+            transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), output)
+            ours.callback(transport.close)
             telling = asyncio.create_task(_listen(link, reports))
             try:
                 await loop.sock_sendall(link, json.dumps(order).encode() + b"\n")
@@ -68,9 +67,6 @@ class Keeper:
                 await telling
             finally:
                 await _end_run(link, telling, reports)
-                transport.close()
-        finally:
-            link.close()
         return text, reports
 
     def _start(self) -> None:
@@ -86,9 +82,19 @@ class Keeper:
             )
         self._control = ours
 
-    def _fork(self, link: int, output: int) -> None:
-        assert self._control is not None  # noqa: S101 - it was started above
-        socket.send_fds(self._control, [b"run"], [link, output])
+    async def _fork(self, link: int, output: int) -> None:
+        """Hands a jailer its descriptors. Raises OSError when the process dies each time that it is started."""
+        for last_try in (False, True):
+            await self.start()
+            assert self._control is not None  # noqa: S101 - it was started above
+            try:
+                socket.send_fds(self._control, [b"run"], [link, output])
+            except OSError:  # it has died this very moment
+                if last_try:
+                    raise
+                await self.close()
+            else:
+                return
 
     async def _end(self) -> None:
         process, control = self._process, self._control

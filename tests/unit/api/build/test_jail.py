@@ -1,6 +1,7 @@
 """Tools of builds run behind walls: they see and reach what they need and nothing else, and leave nothing behind."""
 
 import asyncio
+import contextlib
 import os
 import re
 import socket
@@ -48,6 +49,16 @@ async def python(jail: Jail, work: Path, script: str, **access: Any) -> Finished
 
 def _sizes(folder: Path) -> list[int]:
     return [path.stat().st_size for path in sorted(folder.iterdir())]
+
+
+def _count() -> tuple[int, int, int, int]:
+    """Counts descriptors and mounts, of this process and of that which jailers are forked from, and its children."""
+    process = jails.keeper()._process
+    assert process is not None
+    own, keeper = Path("/proc/self"), Path(f"/proc/{process.pid}")
+    children = (keeper / "task" / str(process.pid) / "children").read_text().split()
+    mounts = (own / "mounts").read_text().count("\n")
+    return len([*(own / "fd").iterdir()]), len([*(keeper / "fd").iterdir()]), len(children), mounts
 
 
 @contextmanager
@@ -231,6 +242,28 @@ async def test_exit_codes_are_the_tools_own(tier: Tier, work: Path) -> None:
     command = [PYTHON, "-I", "-S", "-c", script]
     finished = await jail.run(command, folder=work, environment={}, access=Access(write=(work,)), on_line=lines.append)
     assert (finished.code, finished.text, lines) == (3, "a\nb\nc", ["a", "b", "c"])
+
+
+async def test_runs_leave_nothing_behind(tier: Tier, work: Path) -> None:
+    """No process, no descriptor, no mount, no file of the jailer's own; whether they end well or not."""
+    jail = jails.jail(work.parent, tier)
+
+    async def several() -> None:
+        await python(jail, work, "print(1)")
+        await python(jail, work, "import os; os._exit(1)", hosts=("localhost:9",))
+        with contextlib.suppress(JailBroken):
+            await python(jail, work.parent / "missing", "print(1)")
+        given_up = asyncio.create_task(python(jail, work, "import time; time.sleep(60)"))
+        await asyncio.sleep(0.05)
+        given_up.cancel()
+        await asyncio.gather(given_up, return_exceptions=True)
+
+    await several()
+    await until(lambda: _count()[2] == 0)
+    before = _count()
+    await several()
+    await until(lambda: _count() == before)
+    assert _sizes(work) == []
 
 
 async def test_walls_that_do_not_stand_are_the_platforms_fault(tier: Tier, work: Path) -> None:

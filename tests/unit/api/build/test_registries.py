@@ -30,6 +30,7 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """A registry that this host's npm and pip are set up to use."""
+    toolchain.esbuild()  # which this registry does not have
     with place() as one:
         monkeypatch.setenv("NPM_CONFIG_REGISTRY", f"http://{one.host}/")
         monkeypatch.setenv("NPM_CONFIG_FETCH_RETRIES", "0")
