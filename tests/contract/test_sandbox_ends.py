@@ -1,6 +1,7 @@
 """Sandboxes, zygotes, hosts and workers that end: nothing of them is left, and nobody else is harmed."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -44,6 +45,36 @@ async def main():
     await call
 
 asyncio.run(main())
+"""
+
+DETACH = """
+import ctypes, os, time
+def handler(context):
+    for _ in range(3):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                ctypes.CDLL(None).prctl(15, b"{name}", 0, 0, 0)
+                time.sleep(30)
+            os._exit(0)
+    time.sleep(60)
+"""
+RUN_AWAY = """
+import ctypes, os, time
+def handler(context):
+    for _ in range(3):
+        if os.fork() == 0:
+            os.setsid()
+            ctypes.CDLL(None).prctl(15, b"{name}", 0, 0, 0)
+            ends_at = time.monotonic() + 30
+            while time.monotonic() < ends_at:
+                try:
+                    if os.fork() != 0:
+                        os._exit(0)
+                except OSError:
+                    time.sleep(0.1)
+            os._exit(0)
+    time.sleep(0.2)
 """
 
 
@@ -183,6 +214,22 @@ async def test_workers_die_with_their_host(tmp_path: Path, runtime: Runtime) -> 
     await until(lambda: not [pid for pid in pids if Path(f"/proc/{pid}/stat").exists() and not is_zombie(pid)])
 
 
+async def test_what_workers_have_detached_dies_with_their_host(tmp_path: Path) -> None:
+    """Also processes in sessions of their own, whose parents have ended."""
+    name = "lost" + os.urandom(4).hex()
+    program = tmp_path / "host.py"
+    program.write_text(HOST.format(runtime="python", code=DETACH.format(name=name), root=str(tmp_path)))
+    host = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs meanwhile
+        [sys.executable, str(program)], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": PATH}
+    )
+    with host:
+        assert host.stdout is not None
+        assert host.stdout.readline()
+        assert running_as(name)
+        host.kill()
+    await until(lambda: not running_as(name))
+
+
 async def test_a_sandbox_can_close_while_workers_start(tmp_path: Path, runtime: Runtime) -> None:
     """Whatever was being started is gone with the rest."""
     await asyncio.to_thread(int)
@@ -196,3 +243,23 @@ async def test_a_sandbox_can_close_while_workers_start(tmp_path: Path, runtime: 
             for outcome in await asyncio.gather(*calls, return_exceptions=True):
                 assert not isinstance(outcome, InvocationFailed) or outcome.reason == "shutdown"
         assert (descriptors(), children()) == before
+
+
+async def test_processes_that_run_away_are_gone_when_the_sandbox_has_closed(tmp_path: Path) -> None:
+    """Each makes its successor and ends at once, in a session of its own, so that none is there when looked for."""
+    name = "away" + os.urandom(4).hex()
+    async with running(tmp_path) as functions:
+        await functions.call(functions.deploy("python", RUN_AWAY.format(name=name), memory_mb=1024))
+        assert any(running_as(name) for _ in range(50))
+        await functions.sandbox.close(grace_seconds=0)
+        assert not any(running_as(name) for _ in range(50))
+
+
+def running_as(name: str) -> list[str]:
+    """Returns the processes of a name."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if folder.name.isdigit() and (folder / "comm").read_text().strip() == name:
+                found.append(folder.name)
+    return found

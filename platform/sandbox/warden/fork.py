@@ -11,6 +11,13 @@ from cloudserve.sandbox.runtimes.python.settings import Settings
 from cloudserve.sandbox.warden.loop import Warden
 
 
+def ending_signal(settings: Settings) -> int:
+    """Returns what ends a zygote with all that is below it: in a pid namespace the kernel sees to that, elsewhere the
+    zygote does (`_leave`), if it gets the time.
+    """
+    return signal.SIGKILL if settings.tier in ("A", "B") else signal.SIGTERM
+
+
 def divide(settings: Settings, forget_the_platform: Callable[[], None]) -> socket.socket:
     """Forks. Returns in the child, which is to be the zygote: the socket by which its workers register.
 
@@ -29,7 +36,7 @@ def divide(settings: Settings, forget_the_platform: Callable[[], None]) -> socke
         syscalls.unshare(syscalls.CLONE_NEWPID)
     pid = os.fork()
     if pid == 0:
-        syscalls.die_with_parent(signal.SIGKILL)
+        syscalls.die_with_parent(ending_signal(settings))
         ours.close()
         os.close(settings.warden)
         return theirs
@@ -37,6 +44,6 @@ def divide(settings: Settings, forget_the_platform: Callable[[], None]) -> socke
     os.close(settings.control)
     forget_the_platform()
     try:
-        Warden(settings, registrations=ours, zygote=pid).run()
+        Warden(settings, registrations=ours, zygote=pid, ending=ending_signal(settings)).run()
     finally:
         os._exit(1)

@@ -19,7 +19,6 @@ import json
 import os
 import resource
 import select
-import signal
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -46,7 +45,7 @@ class _Worker:
 class Warden:
     """Runs until the host closes its socket, or the zygote, its child of this pid, ends; each takes the other along."""
 
-    def __init__(self, settings: Settings, *, registrations: socket.socket, zygote: int) -> None:
+    def __init__(self, settings: Settings, *, registrations: socket.socket, zygote: int, ending: int) -> None:
         self._zygote = zygote
         self._host = socket.socket(fileno=settings.warden)
         self._host.setblocking(False)
@@ -59,6 +58,7 @@ class Warden:
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._watch(self._host.fileno(), self._on_host)
         self._watch(registrations.fileno(), self._on_registration)
+        self._ending = ending
         self._watch(os.pidfd_open(zygote), lambda _events: self._end())
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # it holds some for every worker that connects
@@ -89,7 +89,7 @@ class Warden:
     def _end(self) -> NoReturn:
         """Ends the zygote, with all that is below it, and then this process: so that who waits for it finds neither."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._zygote, signal.SIGKILL)
+            os.kill(self._zygote, self._ending)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._zygote, 0)
         os._exit(0)

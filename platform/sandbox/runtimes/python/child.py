@@ -102,6 +102,7 @@ class Nursery:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.setsid()
         syscalls.die_with_parent(signal.SIGKILL)
         if not self.own_pids and os.getppid() != zygote:

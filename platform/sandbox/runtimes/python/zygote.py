@@ -67,6 +67,7 @@ class _Zygote:
     def run(self) -> None:
         if not self._nursery.own_pids:
             syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+            signal.signal(signal.SIGTERM, lambda *_: self._leave())
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
