@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cloudserve.core.confine.attacks import outcomes_at
 from cloudserve.core.confine.layers import Layer, alike
 
 
@@ -12,8 +13,11 @@ def walls_line(walls: Mapping[str, Any]) -> str:
 
 
 def walls_rows(walls: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yields the rows: the tier, and the layers where they were told."""
+    """Yields the rows: the tier, what becomes of attacks there, and the layers where they were told."""
     yield "walls", walls_line(walls)
+    if walls["tier"] != "none":
+        for outcome, attacks in outcomes_at(walls["tier"]).items():
+            yield outcome, ", ".join(attacks)
     if walls["layersOn"] is not None:
         yield "on", ", ".join(layer["name"] for layer in walls["layersOn"]) or "nothing"
     off = [Layer(layer["name"], False, layer["why"], layer["remedy"]) for layer in walls["layersOff"] or ()]

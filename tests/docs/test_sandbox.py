@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cloudserve.core.config import Settings
 from cloudserve.core.confine import words
+from cloudserve.core.confine.attacks import ATTACKS
 from cloudserve.core.confine.egress import addresses, lookups, supervised
 from cloudserve.core.confine.egress.addresses import special
 from cloudserve.core.confine.egress.policy import parse_permitted
@@ -27,6 +28,12 @@ def test_every_layer_is_on_the_page_with_the_tiers_that_need_it() -> None:
     assert [name for name, _ in rows] == list(NAMES)
     for name, tiers in rows:
         assert [tier for tier in TIERS if name in NEEDED[tier]] == re.findall("[ABC]", tiers), name
+
+
+def test_the_table_of_attacks_is_on_the_page() -> None:
+    """Row by row, as the attack suite holds it."""
+    rows = [line for line in section("What becomes of attacks").splitlines() if line.startswith("| `")]
+    assert rows == [f"| `{row.name}` | {row.tries} | {row.a} | {row.b} | {row.c} |" for row in ATTACKS]
 
 
 def test_every_tier_is_on_the_page() -> None:

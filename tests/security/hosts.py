@@ -215,7 +215,6 @@ class Host:
                 f"http://[::1]:{self.facts['ports'][1]}/",
                 f"http://{self.facts['own_address']}:{self.facts['ports'][1]}/",
                 "http://169.254.169.254/latest/meta-data/",
-                "file:///etc/shadow",
             ],
             "names": ["shut.test", "metadata.test", "rebind.test", "both.test", "localhost"],
         }

@@ -1,9 +1,10 @@
-"""Functions that use everything up: each is stopped at its own bound, and others go on as if nothing were."""
+"""Functions that use everything up: each is stopped at its own bound, and others go on as if nothing were.
+
+Limits hold without walls as well, so the platform without any is no exception here.
+"""
 
 import json
 from typing import Any
-
-import pytest
 
 from cloudserve.core.confine.bounds import Bounds
 from tests.security.hosts import RUNTIMES, Host
@@ -29,20 +30,19 @@ def end(host: Host, attack: str, runtime: str) -> None:
 
 
 def test_processes_are_bounded(host: Host, runtime: str) -> None:
-    """A fork bomb gets so many processes and no more; at tier C the container bounds them."""
-    most = 300 if host.tier == "none" else 2000
+    """A fork bomb gets so many processes and no more. Where workers share a process table it is ended by a watchdog,
+    and until then others may be refused a process: at tier C they are the same owner's.
+    """
     for victim in RUNTIMES:
         host.visit(victim)
-    answer = abuse(host, "fork-bomb", runtime, most=most)
-    if host.tier == "none":
-        assert json.loads(answer["body"])["processes"] == most
-    elif host.tier != "C":
-        if answer["status"] == 200:
-            made = json.loads(answer["body"])
-            assert made["refused"] == "EAGAIN"
-            assert made["processes"] <= BOUNDS.processes
-        else:  # so many interpreters are also more memory than it has
-            assert answer["reason"] in ("out-of-memory", "processes"), answer
+    answer = abuse(host, "fork-bomb", runtime, most=350)
+    if answer["status"] == 200:
+        made = json.loads(answer["body"])
+        assert made["refused"] == "EAGAIN" or made["processes"] < 350, made
+        assert host.tier not in ("A", "B") or made["processes"] <= BOUNDS.processes
+    else:  # so many interpreters are also more memory than it has
+        assert answer["reason"] in ("out-of-memory", "processes"), answer
+    if host.tier in ("A", "B"):
         for victim in RUNTIMES:
             assert host.visit(victim)["cold"] is False
     end(host, "fork-bomb", runtime)
@@ -50,8 +50,6 @@ def test_processes_are_bounded(host: Host, runtime: str) -> None:
 
 def test_memory_is_bounded(host: Host, runtime: str) -> None:
     """A function that wants more than its limit is told so, and nobody else notices."""
-    if host.tier == "none":
-        pytest.skip("the memory limit is no wall: it holds without any, which the sandbox's contract tests")
     for attack in {"python": ("memory",), "node": ("memory", "heap")}[runtime]:
         answer = abuse(host, attack, runtime, mebibytes=2000)
         refused = json.loads(answer["body"]) if answer["status"] == 200 else {}
@@ -61,42 +59,32 @@ def test_memory_is_bounded(host: Host, runtime: str) -> None:
 
 def test_memory_of_children_counts(host: Host) -> None:
     """Ten children, each below the limit, are together above it."""
-    if host.tier == "none":
-        pytest.skip("without walls nobody counts children")
     answer = abuse(host, "memory-in-children", "python", children=10, each=100)
-    assert answer["status"] != 200, answer
+    assert answer["reason"] == "out-of-memory", answer
     end(host, "memory-in-children", "python")
 
 
 def test_the_disk_is_bounded(host: Host, runtime: str) -> None:
-    """The temporary folder has a size of its own; at tier C the container's is the bound."""
-    most = 300 if host.tier == "none" else 2000
-    answer = abuse(host, "disk", runtime, mebibytes=most)
+    """The temporary folder has a size of its own; where it has no file system of its own, a watchdog sees to it."""
+    answer = abuse(host, "disk", runtime, mebibytes=2000)
     if answer["status"] == 200:
         made = json.loads(answer["body"])
-        if host.tier == "none":
-            assert made["mebibytes"] == most
-        elif host.tier != "C":
-            assert made["refused"] in ("ENOSPC", "EDQUOT")
-            assert made["mebibytes"] <= BOUNDS.disk_mb
-        else:
-            assert made["mebibytes"] < most
+        assert made["refused"] in ("ENOSPC", "EDQUOT", "EFBIG"), made
+        assert host.tier not in ("A", "B") or made["mebibytes"] <= BOUNDS.disk_mb
     else:
-        assert host.tier == "C", answer
+        assert answer["reason"] == "disk-full", answer
     end(host, "disk", runtime)
 
 
 def test_inodes_are_bounded(host: Host, runtime: str) -> None:
-    """So is the number of files; at tier C a watchdog ends who makes too many."""
-    most = 20_000 if host.tier == "none" else 200_000
-    answer = abuse(host, "inodes", runtime, most=most)
-    if answer["status"] == 200:
+    """So is the number of files; a watchdog may come after a hundred thousand of them, which go with the worker."""
+    answer = abuse(host, "inodes", runtime, most=100_000)
+    if host.tier in ("A", "B"):
         made = json.loads(answer["body"])
-        if host.tier == "none":
-            assert made["files"] == most
-        elif host.tier != "C":
-            assert made["refused"] in ("ENOSPC", "EDQUOT")
-            assert made["files"] <= BOUNDS.inodes
+        assert made["refused"] in ("ENOSPC", "EDQUOT"), made
+        assert made["files"] <= BOUNDS.inodes
+    else:
+        assert answer["status"] == 200 or answer["reason"] == "inodes", answer
     end(host, "inodes", runtime)
 
 

@@ -10,6 +10,7 @@ from cloudserve.cli.local_health import health
 from cloudserve.cli.output import JsonOption, Output, table
 from cloudserve.cli.stack import DEFAULT, Stack, StackArgument
 from cloudserve.cli.walls import walls_rows
+from cloudserve.core.confine.attacks import outcomes_at
 
 app = new_app()
 
@@ -22,7 +23,7 @@ def status(name: StackArgument = DEFAULT, as_json: JsonOption = False) -> None:
     """
     out = Output(as_json)
     found = health(Stack(name, out).outputs())
-    out.result({"stack": name, **found}, table(("", ""), _rows(name, found)))
+    out.result({"stack": name, **found, **_attacks(found)}, table(("", ""), _rows(name, found)))
     if found["state"] != "healthy":
         raise typer.Exit(1)
 
@@ -43,6 +44,12 @@ def _rows(stack: str, found: dict[str, Any]) -> list[tuple[str, str]]:
     if "dataDir" in found:
         rows += [("data", found["dataDir"]), ("log", found["log"])]
     return rows
+
+
+def _attacks(found: dict[str, Any]) -> dict[str, Any]:
+    """Returns what becomes of each attack at the platform's tier (docs/sandbox.md), where that is known."""
+    tier = found.get("walls", {}).get("tier", "none")
+    return {} if tier == "none" else {"attacks": outcomes_at(tier)}
 
 
 _STATES = {

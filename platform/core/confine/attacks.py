@@ -93,3 +93,12 @@ ATTACKS: Final = (
     # The worker's own socket
     _worker("forged-frames", "Answer calls that are not its own, send garbage or giant frames, claim false figures"),
 )
+
+
+def outcomes_at(tier: Literal["A", "B", "C"]) -> dict[AttackOutcome, list[str]]:
+    """Returns the names of the attacks by what becomes of them at a tier, the best outcome first."""
+    return {
+        outcome: names
+        for outcome in OUTCOMES
+        if (names := [attack.name for attack in ATTACKS if attack.outcome(tier) == outcome])
+    }

@@ -4,6 +4,7 @@ import pytest
 
 from cloudserve.cli.commands.doctor import walls_checks
 from cloudserve.cli.walls import walls_line, walls_rows
+from cloudserve.core.confine.attacks import outcomes_at
 from cloudserve.core.confine.layers import Layer
 from cloudserve.core.confine.tiers import Protection, Tier
 
@@ -20,6 +21,7 @@ def test_status_names_the_tier_what_is_on_and_what_is_off_why_and_the_command() 
     """What is off for one reason stands in one row."""
     assert list(walls_rows(Protection("C", LAYERS).as_dict())) == [
         ("walls", "tier C: files, system calls and connections confined, one owner at a time"),
+        *((outcome, ", ".join(names)) for outcome, names in outcomes_at("C").items()),
         ("on", "seccomp, landlock"),
         ("off", "tmpfs, proc: it takes root. Remedy: sudo it"),
         ("off", "cgroups: nobody handed one over. Remedy: systemd it"),
@@ -29,7 +31,7 @@ def test_status_names_the_tier_what_is_on_and_what_is_off_why_and_the_command() 
 def test_status_shows_the_tier_alone_where_the_layers_were_not_told() -> None:
     """The key was changed, so nobody who may know them asks."""
     walls = {**Protection("B", LAYERS).summary(), "layersOn": None, "layersOff": None}
-    assert [name for name, _ in walls_rows(walls)] == ["walls"]
+    assert [name for name, _ in walls_rows(walls)] == ["walls", "blocked", "contained to the worker"]
 
 
 def test_no_walls_are_no_tier() -> None:

@@ -14,7 +14,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from kit import libc
+
 _MEBIBYTE = 1 << 20
+_PR_SET_NAME = 15
+_LONGEST_NAME = 15
+_LONGEST_RUN = 60
 _kept: list[Any] = []
 
 
@@ -140,6 +145,25 @@ def spinning(targets: dict[str, Any]) -> dict[str, Any]:
                 pass
     while True:
         pass
+
+
+def runners(targets: dict[str, Any]) -> dict[str, Any]:
+    """Starts processes that are never there when looked for: each makes its successor and ends at once."""
+    name = targets["mark"].encode()[:_LONGEST_NAME]
+    for _ in range(targets["runners"]):
+        if os.fork() == 0:
+            os.setsid()
+            libc.prctl(_PR_SET_NAME, name, 0, 0, 0)
+            ends_at = time.monotonic() + _LONGEST_RUN
+            while time.monotonic() < ends_at:
+                try:
+                    if os.fork() != 0:
+                        os._exit(0)
+                except OSError:
+                    continue
+            os._exit(0)
+    time.sleep(0.2)
+    return {"pid": os.getpid()}
 
 
 def _multiply(out: int) -> None:

@@ -64,6 +64,7 @@ ABUSES = {
     "spinning": exhausting.spinning,
     "background": exhausting.background,
     "daemons": exhausting.daemons,
+    "runners": exhausting.runners,
     "forge": forging.forge,
 }
 

@@ -20,7 +20,7 @@ from kit import Report, libc, system_call
 _PATIENCE = 0.5
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.ENOSYS}
 _MSG_FASTOPEN = 0x20000000
-_RACES = 3000
+_RACES = 1000
 
 _PRIVATE = (
     "10.0.0.1",
@@ -209,17 +209,18 @@ def _get(url: str) -> str | None:
 
 def _try_often(name: str, port: int) -> str:
     """Looks the name up once for the eye and once for the hand, as a client that checks addresses does."""
-    refused = 0
     for _ in range(20):
         try:
             socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
             with socket.create_connection((name, port), timeout=_PATIENCE):
                 return "connected"
+        except socket.gaierror:
+            continue
         except OSError as error:
-            refused += isinstance(error, socket.gaierror) or error.errno in _REFUSALS
-    if not refused:
-        return "let out: no attempt was refused"
-    raise PermissionError(errno.EACCES, f"{refused} of 20 refused")
+            # The open address of a name may well refuse a port that is a closed one's
+            if error.errno not in {*_REFUSALS, errno.ECONNREFUSED}:
+                return f"let out: {error}"
+    raise PermissionError(errno.EACCES, "not once connected")
 
 
 def _pack(address: tuple[bytes, int]) -> bytes:
