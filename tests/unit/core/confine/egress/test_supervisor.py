@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from cloudserve.core.confine.egress import threads
 from cloudserve.core.confine.egress.policy import NO_EGRESS, Rules
 from cloudserve.core.confine.egress.supervised import MAX_KEPT
 from tests.unit.core.confine.egress.behind import WALLS, Behind, Walls
@@ -474,3 +475,37 @@ def test_when_the_supervisor_is_gone_every_call_fails(behind: Behind) -> None:
         assert behind.result(read_end, pid) == [0, errno.ENOSYS]
     for descriptor in (gone, go, done, ready):
         os.close(descriptor)
+
+
+def test_an_older_kernel_has_no_descriptors_of_threads(plain: Behind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Linux 6.9 the descriptor of a thread's process serves as well."""
+    real = os.pidfd_open
+
+    def older(pid: int, flags: int = 0) -> int:
+        if flags:
+            raise OSError(errno.EINVAL, "no such flag")
+        return real(pid)
+
+    def client() -> list[bytes]:
+        said = [_connect("127.0.0.1", port)]
+        thread = threading.Thread(target=lambda: said.append(_connect("127.0.0.1", port)))
+        thread.start()
+        thread.join()
+        return said
+
+    monkeypatch.setattr(os, "pidfd_open", older)
+    with serving() as port:
+        assert plain.run(client) == [b"hello"] * 2
+
+
+def test_memory_is_read_by_file_where_a_container_refuses_the_call(
+    plain: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older container engines refuse process_vm_readv(2)."""
+
+    def refused(_name: str, *_arguments: object) -> int:
+        raise OSError(errno.EPERM, "refused")
+
+    monkeypatch.setattr(threads, "syscall", refused)
+    with serving() as port:
+        assert plain.run(lambda: [_connect("127.0.0.1", port), _error("10.0.0.1", 80)]) == [b"hello", errno.EACCES]
