@@ -100,7 +100,7 @@ class Jail:
 
     async def make_home(self) -> Path:
         """Returns the home, made if need be."""
-        await asyncio.to_thread(self.home.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(self._make_home)
         return self.home
 
     async def run(
@@ -143,12 +143,12 @@ class Jail:
         path = [str(Path(node).resolve().parent)] if node is not None else []
         order: dict[str, Any] = {
             "tier": self.protection.tier,
-            "uid": FIRST_UID + int.from_bytes(hashlib.sha256(self.owner.encode()).digest()[:8]) % UIDS,
+            "uid": self._uid,
             "argv": [program, *rest],
             "environment": {**environment, "PATH": os.pathsep.join([*path, *_PROGRAMS])},
             "folder": str(folder),
             "write": [str(path) for path in access.write],
-            "own": [str(path) for path in (*access.write, *access.sources)],
+            "own": [str(path) for path in (*access.write, *access.sources) if path != self.home],
             "hosts": list(access.hosts),
             "keeps_sockets": not self.protection.has("notifier-handover"),
             "bounds": asdict(self.bounds),
@@ -160,6 +160,16 @@ class Jail:
             order["root"] = asdict(self._root(host, access, order["uid"], folder))
             order["read"] = ["/"]
         return order
+
+    @property
+    def _uid(self) -> int:
+        """The user that this owner's tools are at tier A, always the same, because their cache belongs to it."""
+        return FIRST_UID + int.from_bytes(hashlib.sha256(self.owner.encode()).digest()[:8]) % UIDS
+
+    def _make_home(self) -> None:
+        self.home.mkdir(parents=True, exist_ok=True)
+        if self.protection.tier == "A" and self.home.stat().st_uid != self._uid:
+            os.chown(self.home, self._uid, self._uid)
 
     def _root(self, host: Root, access: Access, uid: int, folder: Path) -> Root:
         """Returns the root of one run, with the host's files at their own places."""

@@ -23,13 +23,12 @@ _NOT_RUN: Final = 127
 
 
 def give_away(folders: list[str], uid: int) -> None:
-    """Makes a user the owner of folders and of all in them, but never of what a link leads to."""
-    for folder in folders:
-        for path, names, files in os.walk(folder):
-            for name in (".", *names, *files):
-                place = f"{path}/{name}"
-                if os.lstat(place).st_uid != uid:
-                    os.lchown(place, uid, uid)
+    """Makes a user the owner of folders and of all in them, and of nothing that a link leads to, now or meanwhile."""
+    for top in folders:
+        for _, folders_here, files, here in os.fwalk(top):
+            for name in (".", *folders_here, *files):
+                if os.stat(name, dir_fd=here, follow_symlinks=False).st_uid != uid:
+                    os.chown(name, uid, uid, dir_fd=here, follow_symlinks=False)
 
 
 def become_the_tool(order: dict[str, Any], link: socket.socket) -> NoReturn:

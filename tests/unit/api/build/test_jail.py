@@ -15,6 +15,7 @@ import pytest
 
 from cloudserve.api.build.failure import BuildFailed
 from cloudserve.api.build.jail import Access, Bounds, Jail, JailBroken
+from cloudserve.api.build.jailer.inside import give_away
 from cloudserve.api.build.tools import PYTHON, Finished
 from cloudserve.core.config import MEBIBYTE
 from cloudserve.core.confine.tiers import TIERS, Tier, detect
@@ -286,3 +287,18 @@ async def test_a_keeper_that_died_is_replaced(tier: Tier, work: Path) -> None:
     assert (await python(jail, work, "print('again')")).text == "again\n"
     (work / "on").unlink()
     assert (await running).code == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away; CI runs this as root")
+def test_what_is_given_away_is_no_more_than_what_is_there(tmp_path: Path) -> None:
+    """A link among it is given away itself, and what it leads to stays whose it was."""
+    (tmp_path / "host").mkdir()
+    (tmp_path / "host" / "file").touch()
+    (tmp_path / "build" / "sub").mkdir(parents=True)
+    (tmp_path / "build" / "sub" / "file").touch()
+    (tmp_path / "build" / "folder").symlink_to(tmp_path / "host")
+    (tmp_path / "build" / "link").symlink_to(tmp_path / "host" / "file")
+    give_away([str(tmp_path / "build")], 12345)
+    given = [tmp_path / "build", *(tmp_path / "build").rglob("*")]
+    assert {path.lstat().st_uid for path in given} == {12345}
+    assert {path.stat().st_uid for path in (tmp_path / "host", tmp_path / "host" / "file")} == {0}
