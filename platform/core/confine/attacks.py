@@ -75,6 +75,7 @@ ATTACKS: Final = (
     _blocked("private-addresses", "Connect to private, link-local and metadata addresses, and their IPv6 forms"),
     _blocked("rebinding", "Reach them through a name that resolves to another address each time, or an HTTP redirect"),
     _blocked("races", "Reach them by rewriting the address from another thread while connect runs"),
+    _blocked("nonsense", "Bring down what decides about connections: impossible addresses, garbled names, no patience"),
     _blocked("datagrams", "sendto, sendmsg, MSG_FASTOPEN and IP options around connect"),
     _blocked("sockets", "Raw, packet, netlink, vsock and unix sockets, with a path or an abstract name"),
     _blocked("listening", "Accept connections"),

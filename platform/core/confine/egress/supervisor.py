@@ -132,6 +132,8 @@ class Supervisor:
             error = self._calls[notification.call](worker, notification)
         except OSError as failed:
             error = errno.EACCES if failed.errno in (None, errno.EPERM) else failed.errno
+        except Exception:  # noqa: BLE001 - whatever a worker has thought of costs its own call and nobody else's
+            error = errno.EACCES
         if error is not None:
             worker.listener.answer(notification, error)
 

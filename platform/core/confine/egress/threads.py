@@ -60,6 +60,8 @@ def _read_memory_file(thread: int, address: int, size: int) -> bytes:
     descriptor = os.open(f"/proc/{thread}/mem", os.O_RDONLY | os.O_CLOEXEC)
     try:
         return _whole(os.pread(descriptor, size, address), size)
+    except OverflowError:  # beyond what a file has offsets for, and so beyond all memory of a process
+        raise OSError(errno.EFAULT, os.strerror(errno.EFAULT)) from None
     finally:
         os.close(descriptor)
 

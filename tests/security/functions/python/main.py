@@ -44,6 +44,7 @@ ATTACKS = {
     "private-addresses": network.private_addresses,
     "rebinding": network.rebinding,
     "races": network.races,
+    "nonsense": network.nonsense,
     "datagrams": network.datagrams,
     "sockets": network.sockets,
     "listening": network.listening,

@@ -4,12 +4,16 @@ A refused connection fails with EACCES (or with ENOSYS, where nobody is there to
 as got: a time-out, say, means that the attempt left the host.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
+import random
+import signal
 import socket
 import struct
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -107,6 +111,13 @@ def races(report: Report, targets: dict[str, Any]) -> None:
         report.attempt(f"swap the descriptor, {port}", lambda shut=shut: _race_descriptors(opened, shut))
 
 
+def nonsense(report: Report, targets: dict[str, Any]) -> None:
+    """Tries to bring down what decides about connections: impossible addresses, garbled questions, no patience."""
+    report.attempt("impossible addresses", _impossible_addresses)
+    report.attempt("garbled questions", lambda: _garbled_questions(targets["open"][0]))
+    report.attempt("no patience", lambda: _no_patience(tuple(targets["open"])))
+
+
 def datagrams(report: Report, targets: dict[str, Any]) -> None:
     """Goes around connect."""
     for host, port in (("127.0.0.1", targets["udp"]), (targets["open"][0], 9), ("169.254.169.254", 80)):
@@ -163,7 +174,9 @@ def listening(report: Report, targets: dict[str, Any]) -> None:
     report.attempt("listen without a bind", lambda: _stream().listen() or "listens")
 
 
-_SOCKET = 41 if os.uname().machine == "x86_64" else 198
+_INTEL = os.uname().machine == "x86_64"
+_SOCKET = 41 if _INTEL else 198
+_CONNECT = 42 if _INTEL else 203
 
 
 def _stream() -> socket.socket:
@@ -277,6 +290,61 @@ def _race_descriptors(opened: tuple[bytes, int], shut: tuple[bytes, int]) -> Non
             libc.connect(number, text, 16)
     finally:
         over.set()
+
+
+def _impossible_addresses() -> None:
+    pattern = random.Random(7)
+    text = ctypes.create_string_buffer(256)
+    places: list[Any] = [0, 1, 1 << 12, (1 << 47) - 1, 1 << 47, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, text]
+    lengths = [0, 1, 2, 3, 15, 16, 17, 23, 24, 28, 127, 128, 129, 4096, 1 << 31, (1 << 32) + 16, (1 << 64) - 1]
+    with _stream() as sock:
+        sock.setblocking(False)
+        for place in places:
+            for length in lengths:
+                for descriptor in (sock.fileno(), -1, 1 << 20, 0, 1, 1 << 40):
+                    text.raw = pattern.randbytes(256)
+                    where = place if place is text else ctypes.c_ulong(place)
+                    libc.syscall(ctypes.c_long(_CONNECT), ctypes.c_ulong(descriptor), where, ctypes.c_ulong(length))
+        for family in range(256):
+            text.raw = struct.pack("=H", family) + pattern.randbytes(254)
+            libc.syscall(ctypes.c_long(_CONNECT), ctypes.c_ulong(sock.fileno()), text, ctypes.c_ulong(28))
+
+
+def _garbled_questions(resolver: str) -> None:
+    pattern = random.Random(7)
+    head = struct.pack(">6H", 7, 0x0100, 1, 0, 0, 0)
+    questions = [
+        b"",
+        b"\0",
+        head,
+        head + b"\x3f",
+        head + b"\xc0\x0c\0\1\0\1",
+        head + b"\x01\xff\xff\0\1\0\1",
+        head + b"\0\0\1\0\1",
+        head + b"\x3f" + b"x" * 63 + b"\0\0\1\0\1",
+        struct.pack(">6H", 7, 0x0100, 65535, 65535, 65535, 65535) + b"\4open\4test\0\0\1\0\1",
+        *(pattern.randbytes(size) for size in range(1, 300, 7)),
+        *(head + pattern.randbytes(size) for size in range(1, 300, 7)),
+    ]
+    for question in questions:
+        with contextlib.suppress(OSError), socket.create_connection((resolver, 53), timeout=_PATIENCE) as sock:
+            sock.sendall(struct.pack(">H", len(question)) + question)
+            sock.settimeout(0.02)
+            sock.recv(4096)
+
+
+def _no_patience(place: tuple[str, int]) -> None:
+    """Leaves calls that are being answered, by signals and by ending."""
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    for _ in range(30):
+        if (pid := os.fork()) == 0:
+            signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+            while True:
+                with contextlib.suppress(OSError), _stream() as sock:
+                    sock.connect(place)
+        time.sleep(0.01)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def _sendmmsg(place: tuple[str, int]) -> str:
