@@ -54,12 +54,13 @@ class Keeper:
             ours.enter_context(link)
             link.setblocking(False)
             read_end, write_end = os.pipe()
-            output = ours.enter_context(os.fdopen(read_end, "rb", buffering=0))
-            with theirs, os.fdopen(write_end, "wb", buffering=0):
-                await self._fork(theirs.fileno(), write_end)
             stream = asyncio.StreamReader()
-            transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), output)
-            ours.callback(transport.close)
+            with theirs, os.fdopen(write_end, "wb", buffering=0):
+                # The transport closes its end, and nobody else may: libuv ends the process over one that has gone.
+                output = os.fdopen(read_end, "rb", buffering=0)
+                transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), output)
+                ours.callback(transport.close)
+                await self._fork(theirs.fileno(), write_end)
             telling = asyncio.create_task(_listen(link, reports))
             try:
                 await loop.sock_sendall(link, json.dumps(order).encode() + b"\n")
