@@ -6,6 +6,7 @@ its secrets are encrypted with a passphrase generated once, in a file that only 
 
 import json
 import os
+import pwd
 import secrets
 import sys
 import tempfile
@@ -45,7 +46,16 @@ def prepare(cli: PulumiCli, say: Say) -> PulumiEnvironment:
         backend = variables["PULUMI_BACKEND_URL"] = state.as_uri()
     if "PULUMI_CONFIG_PASSPHRASE" not in os.environ and "PULUMI_CONFIG_PASSPHRASE_FILE" not in os.environ:
         variables["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase(say))
+    if not os.environ.get("USER"):  # Pulumi ends without a name, which a user of a container may not have
+        variables["USER"] = _user_name()
     return PulumiEnvironment(variables, (cli.folder, Path(sys.executable).parent), backend)
+
+
+def _user_name() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def _chosen_backend() -> str | None:

@@ -1,6 +1,7 @@
 """What Pulumi is told by the environment."""
 
 import json
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -90,3 +91,10 @@ def test_puts_the_cli_before_everything_else_on_path() -> None:
     merged = environment.merged()
     assert merged["PATH"].startswith("/opt/pulumi/bin:")
     assert Path(merged["PULUMI_PYTHON_CMD"]).is_absolute()
+
+
+def test_names_a_user_that_the_system_has_no_name_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pulumi gets a user's name from us where neither the environment nor the system has one, as in many containers."""
+    monkeypatch.delenv("USER", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
+    assert prepared()[0].variables["USER"] == "4000000"
