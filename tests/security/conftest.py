@@ -3,6 +3,7 @@
 What can't be made here is said and skipped; in CI (`CI=true`) nothing is skipped, there it fails.
 """
 
+import itertools
 import os
 import shutil
 import sys
@@ -23,6 +24,8 @@ HOSTS: dict[str, Tier] = {"root": "A", "user": "B", "container": "C", "container
 
 Without walls the attacks must succeed, or they would prove nothing elsewhere.
 """
+
+_numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -65,11 +68,11 @@ def docker(place: Place) -> Iterator[Engine]:
 @pytest.fixture(scope="session", params=list(HOSTS))
 def host(request: pytest.FixtureRequest, place: Place, net: Internet) -> Iterator[Host]:
     """A platform at each tier."""
-    name: str = request.param
-    tier = HOSTS[name]
+    tier = HOSTS[request.param]
+    name = f"{request.param}-{next(_numbers)}"
     if tier == "C":
         made = request.getfixturevalue("docker")
-        host = in_container(place, name, tier, made, 0 if name == "container-root" else ORDINARY)
+        host = in_container(place, name, tier, made, 0 if request.param == "container-root" else ORDINARY)
         host("greet")  # it runs, so its network is made
         pid = int(made.run("inspect", "-f", "{{.State.Pid}}", host.facts["container"]))
     else:
@@ -81,6 +84,7 @@ def host(request: pytest.FixtureRequest, place: Place, net: Internet) -> Iterato
     host.facts["own_address"] = address
     yield host
     host.close()
+    Path("/tmp/left-behind").unlink(missing_ok=True)  # what an attacker left where nothing kept it from doing so
 
 
 @pytest.fixture(params=RUNTIMES)

@@ -52,6 +52,10 @@ class Place:
         (folder / "resolv.conf").write_text(f"nameserver {PUBLIC}\n")
         self.interpreter = _interpreter()
 
+    def run(self, name: str) -> Path:
+        """Returns the folder of a host's own files."""
+        return self.folder / f"run-{name}"
+
     def functions(self, host: str, links: Mapping[str, str]) -> Path:
         """Writes the attackers of one host, with symbolic links among their files."""
         folder = self.folder / f"functions-{host}"
@@ -271,7 +275,7 @@ def as_ordinary_user(place: Place, name: str, tier: Tier) -> Host:
 
 def in_container(place: Place, name: str, tier: Tier, engine: Engine, user: int) -> Host:
     """Starts a host in a container as clusters restrict them: no capability, no new privileges, bounded."""
-    folder = place.folder / f"run-{name}"
+    folder = place.run(name)
     limits = ["--pids-limit=400", "--memory=1500m", f"--tmpfs={folder}/work:size=256m,mode=777"]
     walls = ["--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=none", f"--user={user}:{user}"]
     mounted = ["/usr:/usr:ro", f"{place.folder}:{place.folder}:ro", f"{place.folder}/resolv.conf:/etc/resolv.conf:ro"]
@@ -285,7 +289,7 @@ def in_container(place: Place, name: str, tier: Tier, engine: Engine, user: int)
 
 
 def _started(place: Place, name: str, tier: Tier, command: list[str], owner: int = 0) -> Host:
-    folder = place.folder / f"run-{name}"
+    folder = place.run(name)
     folder.mkdir(mode=0o700)
     os.chown(folder, owner, owner)
     planted = secret("environment")
@@ -314,10 +318,16 @@ def _program(place: Place) -> list[str]:
 
 
 def _apart(place: Place, user: list[str]) -> list[str]:
-    """Returns the command that runs a host in a network of its own, whose resolver is the tests'."""
-    script = 'mount --bind "$0" /etc/resolv.conf && ip link set lo up && exec "$@"'
+    """Returns the command that runs a host in a network of its own, whose resolver is the tests'.
+
+    What attackers change where there are no walls, they change there as well: the host's name, its IPC, its folders.
+    """
+    covered = " && ".join(
+        f"mount -t tmpfs none {folder}" for folder in ("/usr/local/lib", "/var/tmp", "/run", "/dev/shm")
+    )
+    script = f'mount --bind "$0" /etc/resolv.conf && {covered} && ip link set lo up && exec "$@"'
     inner = ["sh", "-c", script, str(place.folder / "resolv.conf"), *user, *_program(place)]
-    return ["unshare", "--net", "--mount", "--", *inner]
+    return ["unshare", "--net", "--mount", "--uts", "--ipc", "--", *inner]
 
 
 def _interpreter() -> Path:

@@ -43,8 +43,8 @@ def test_nothing_comes_of_it(host: Host, runtime: str, attack: str) -> None:
     report = host.attack(attack, runtime)
     seen = host("look")
     harm = {"got": report.got, "touched": seen["touched"], "spoiled": seen["spoiled"], "stolen": host.stolen(report)}
-    if host.tier == "none":
-        assert any(harm.values()), report.refused
+    if host.tier == "none":  # no descriptor is inherited there, either
+        assert any(harm.values()) or attack == "control-channels", report.refused
         return
     if _row(attack).outcome(host.tier) == "blocked":
         assert not any(harm.values()), harm

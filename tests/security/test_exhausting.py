@@ -125,5 +125,5 @@ def test_who_spins_holds_up_nobody(host: Host, runtime: str) -> None:
         host.visit("python")
     for victim in RUNTIMES * 5:
         host.visit(victim)
-    assert spinning.result(60)["reason"] == "timeout"
+    assert spinning.result(60)["reason"] in ("timeout", "cpu")
     end(host, "spinning", runtime)

@@ -80,7 +80,7 @@ def test_they_end_with_a_worker_that_is_killed(host: Host, runtime: str) -> None
     host("call", name=name, body={"attack": "daemons", "targets": targets})
     assert living(mark)
     answer = host("call", name=name, body={"attack": "spinning", "targets": targets})
-    assert answer["reason"] == "timeout"
+    assert answer["reason"] in ("timeout", "cpu")
     ends_at = time.monotonic() + 5
     while living(mark) and time.monotonic() < ends_at:
         time.sleep(0.02)

@@ -32,7 +32,7 @@ def leave(report: Report, targets: dict[str, Any]) -> None:
     report.attempt_here("shared memory", lambda: _fill_segment(mark))
     report.attempt_here("mq_open", lambda: f"{system_call('mq_open', ctypes.c_char_p(b'left'), 0o102, 0o666, None)}")
     kind, name = ctypes.c_char_p(b"user"), ctypes.c_char_p(_NAME.encode())
-    for ring in (-3, -4, -5):
+    for ring in (-1, -2, -3):
         report.attempt_here(
             f"key in {ring}", lambda r=ring: f"{system_call('add_key', kind, name, mark, len(mark), r)}"
         )
