@@ -258,6 +258,7 @@ async def test_runs_leave_nothing_behind(tier: Tier, work: Path) -> None:
         await asyncio.sleep(0.05)
         given_up.cancel()
         await asyncio.gather(given_up, return_exceptions=True)
+        await asyncio.sleep(0.05)  # a transport closes its end in the loop's next turn
 
     await several()
     await until(lambda: _count()[2] == 0)
