@@ -44,7 +44,6 @@ _NUMBERS = {
     "kexec_load": (246, 104),
     "keyctl": (250, 219),
     "listen": (50, 201),
-    "mbind": (237, 235),
     "migrate_pages": (256, 238),
     "mount": (165, 40),
     "move_pages": (279, 239),
@@ -80,7 +79,6 @@ _NUMBERS = {
     "umount2": (166, 39),
     "unshare": (272, 97),
     "userfaultfd": (323, 282),
-    "vmsplice": (278, 75),
 }
 _EVERYWHERE = {
     "pidfd_send_signal": 424,
