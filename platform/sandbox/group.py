@@ -158,7 +158,7 @@ class Group:
 
     def room(self, worker: Worker) -> None:
         """Gives a worker that has room what waits longest."""
-        self._spread.ended(worker.calls.last_seconds, len(self.workers) - len(self._free))
+        self._spread.ended(worker.calls.last_seconds)
         while (waiting := self.waiting or self._held) and worker.has_room():
             flight = waiting.popleft()
             if not flight.answered:
