@@ -56,6 +56,7 @@ class Guard:
         self._node = node
         self._tier = protection.tier
         self._keeps_sockets = not protection.has("notifier-duplicates")
+        self._scoped = protection.has("landlock-signals")
         self._egress_allow = tuple(egress_allow)
         self._bounds = bounds
         self._on_lost = on_lost
@@ -79,6 +80,7 @@ class Guard:
             bounds=self._bounds,
             node=str(self._node) if self._node else None,
             node_runtime=str(NODE_RUNTIME),
+            scoped=self._scoped,
             egress_allow=self._egress_allow,
             keeps_sockets=self._keeps_sockets,
             certificates=tuple(os.environ[name] for name in _CERTIFICATES if os.environ.get(name)),

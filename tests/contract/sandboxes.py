@@ -181,7 +181,7 @@ def _stats() -> list[tuple[str, str, str]]:
     return stats
 
 
-def protection() -> Protection:
+def tested_protection() -> Protection:
     """Returns what this host gives, at most the tier that is under test: every process of a test reads it."""
     return _detected(cast("Tier", os.environ.get(TIER, "A")))
 
@@ -206,15 +206,16 @@ def make_sandbox(
     queue_seconds: float = 5,
     bounds: Bounds = USUAL_BOUNDS,
     egress_allow: tuple[str, ...] = (),
+    protection: Protection | None = None,
 ) -> Sandbox:
-    """Returns a sandbox of this host."""
+    """Returns a sandbox of this host, at the tier that is under test where no protection is given."""
     return LocalSandbox(
         work_dir=root / "work",
         max_workers=max_workers,
         idle_seconds=idle_seconds,
         queue_seconds=queue_seconds,
         max_response_bytes=64 * MEBIBYTE,
-        protection=protection(),
+        protection=protection or tested_protection(),
         bounds=bounds,
         egress_allow=egress_allow,
     )

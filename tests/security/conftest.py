@@ -73,8 +73,7 @@ def host(request: pytest.FixtureRequest, place: Place, net: Internet) -> Iterato
     if tier == "C":
         made = request.getfixturevalue("docker")
         host = in_container(place, name, tier, made, 0 if request.param == "container-root" else ORDINARY)
-        host("greet")  # it runs, so its network is made
-        pid = int(made.run("inspect", "-f", "{{.State.Pid}}", host.facts["container"]))
+        pid = _pid_of(host, made)
     else:
         host = as_ordinary_user(place, name, tier) if tier == "B" else as_root(place, name, tier)
         host("greet")
@@ -87,11 +86,28 @@ def host(request: pytest.FixtureRequest, place: Place, net: Internet) -> Iterato
     Path("/tmp/left-behind").unlink(missing_ok=True)  # what an attacker left where nothing kept it from doing so
 
 
+@pytest.fixture(scope="session")
+def older(place: Place, net: Internet, docker: Engine) -> Iterator[Host]:
+    """A platform in a container, as on a kernel before Linux 6.12: landlock judges no signals."""
+    host = in_container(place, f"older-{next(_numbers)}", "C", docker, ORDINARY)
+    address = net.wire(_pid_of(host, docker))
+    host.start("A", without=["landlock-signals"])
+    host.facts["own_address"] = address
+    yield host
+    host.close()
+
+
 @pytest.fixture(params=RUNTIMES)
 def runtime(request: pytest.FixtureRequest) -> str:
     """Each language in turn."""
     name: str = request.param
     return name
+
+
+def _pid_of(host: Host, engine: Engine) -> int:
+    """Returns the first process of a container that runs, so that its network is made."""
+    host("greet")
+    return int(engine.run("inspect", "-f", "{{.State.Pid}}", host.facts["container"]))
 
 
 def _cannot(reason: str) -> None:

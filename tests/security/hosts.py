@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,9 +125,9 @@ class Host:
         for future in self._waiting.values():
             future.set_result({"failed": "the host has ended"})
 
-    def start(self, tier: str) -> None:
-        """Starts the platform and deploys attackers and victims."""
-        self.facts = self("start", tier=tier, folder=str(self.folder))
+    def start(self, tier: str, without: Sequence[str] = ()) -> None:
+        """Starts the platform, without some layers of its walls, and deploys attackers and victims."""
+        self.facts = self("start", tier=tier, without=list(without), folder=str(self.folder))
         self.secrets.update(self.facts["secrets"])
         links = {"to-the-file": self.facts["file"], "to-shadow": "/etc/shadow", "up": "../../../../../../../.."}
         self.functions = self.place.functions(self.name, links)

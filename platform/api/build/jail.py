@@ -151,6 +151,7 @@ class Jail:
             "own": [str(path) for path in (*access.write, *access.sources) if path != self.home],
             "hosts": list(access.hosts),
             "keeps_sockets": not self.protection.has("notifier-handover"),
+            "scoped": self.protection.has("landlock-signals"),
             "bounds": asdict(self.bounds),
         }
         if self.protection.tier == "C":

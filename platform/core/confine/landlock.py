@@ -32,6 +32,7 @@ _OF_FILES: Final = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 _FS_RIGHTS_BITS: Final = (13, 14, 15, 15, 16)
 """How many of the rights the kernel knows, by ABI: 2 knows REFER, 3 TRUNCATE, 5 IOCTL_DEV."""
 
+TRUNCATE_ABI: Final = 3
 _TCP_ABI: Final = 4
 _SCOPE_ABI: Final = 6
 _BIND_AND_CONNECT: Final = 3

@@ -5,6 +5,9 @@ writable and executable can't be refused: V8 makes code at run time.
 
 A filter is built once and loaded as bytes, which every process that is walled off installs. `connect` and `socket` can
 be left to a supervisor outside the walls (seccomp_unotify(2)): `install` then returns the listener it answers on.
+
+A second, small filter stands in for what an older landlock lacks. Of the verdicts of two filters the severer counts
+(seccomp(2)), so it names only what it refuses.
 """
 
 import ctypes
@@ -60,6 +63,7 @@ _OPTIONS: Final = {
 }
 """The options that clients tune their connections with. None binds to a device, marks, routes or sends with the SYN."""
 
+_FIOASYNC: Final = 0x5452
 _IOCTLS: Final = (
     0x5401,  # TCGETS: isatty
     0x802C542A,  # TCGETS2, what newer C libraries ask instead
@@ -70,9 +74,14 @@ _IOCTLS: Final = (
     0x5421,  # FIONBIO
     0x5450,  # FIONCLEX
     0x5451,  # FIOCLEX
-    0x5452,  # FIOASYNC
+    _FIOASYNC,
 )
 """Not those that tell of network interfaces: a socket that was made outside the walls would tell of the host's."""
+
+_F_SETFL: Final = 4
+_O_ACCMODE: Final = 3
+_O_TRUNC: Final = 0o1000
+_O_ASYNC: Final = 0o20000
 
 _FILE_TYPE: Final = 0o170000
 """S_IFMT."""
@@ -118,6 +127,23 @@ def worker_filter(*, supervised: Collection[Supervised], architecture: str | Non
     # All of x32 is among the newcomers: its numbers begin at 2**30.
     calls = load(_CALL, if_at_least(NEWEST + 1, _refused(errno.ENOSYS), known))
     return assemble(load(_ARCHITECTURE, if_equal(ARCHITECTURES[architecture], calls, answer(_KILL_PROCESS))))
+
+
+def stand_in_filter(pid: int, *, truncation: bool, architecture: str | None = None) -> bytes:
+    """Returns the filter that does what an older landlock can't, beside a worker's filter.
+
+    The process `pid`, which leads a session, and all that it starts signal that process, its group and their own group
+    alone. None leaves the session, so no group reaches beyond it, and while one is left the kernel gives the number to
+    nobody else (`__change_pid` in kernel/pid.c). A filter can't know the children, so none can be signalled.
+
+    With `truncation` nothing is truncated but what is opened to be written, which landlock judges in all its versions.
+    Raises OSError when there is no table of system calls for the architecture, this host's by default.
+    """
+    architecture = architecture or machine()
+    rules = _signals_within(pid) | (_truncation_by_descriptor() if truncation else {})
+    numbers = always(architecture) | by_argument(architecture)
+    cases = {numbers[name]: rule for name, rule in rules.items() if name in numbers}
+    return assemble(load(_CALL, dispatch(cases, _allowed)))
 
 
 @overload
@@ -175,6 +201,39 @@ def _rules(supervised: Collection[Supervised]) -> dict[str, Code]:
         "setsockopt": _argument(1, _socket_option()),
         "socket": _argument(0, _socket(make_socket)),
         "socketpair": _argument(0, _socket_pair()),
+    }
+
+
+def _signals_within(pid: int) -> dict[str, Code]:
+    """Files whose owner gets a signal are part of it: a terminal makes its foreground group the owner by itself."""
+    denied = _refused(errno.EPERM)
+    own = _argument(0, if_equal(pid, _allowed, denied))
+    asynchronous = _argument(2, if_any_bit(_O_ASYNC, denied, _allowed))
+    return {
+        "fcntl": _argument(1, if_equal(_F_SETFL, asynchronous, _allowed)),
+        "ioctl": _argument(1, if_equal(_FIOASYNC, denied, _allowed)),
+        "kill": _argument(0, _one_of((0, pid, 2**32 - pid), denied)),  # the last one, -pid, is its group
+        "pidfd_send_signal": denied,
+        "setsid": denied,
+        "tgkill": own,
+        "tkill": own,
+    }
+
+
+def _truncation_by_descriptor() -> dict[str, Code]:
+    """Opening truncates in every mode, also in 0 and 3, for which landlock asks no right to write."""
+    denied = _refused(errno.EACCES)
+    writes = dict.fromkeys((os.O_WRONLY, os.O_RDWR), _allowed)
+
+    def opening(flags: int) -> Code:
+        by_mode = _argument(flags, dispatch(writes, denied), mask=_O_ACCMODE)
+        return _argument(flags, if_any_bit(_O_TRUNC, by_mode, _allowed))
+
+    return {
+        "open": opening(1),
+        "openat": opening(2),
+        "openat2": _refused(errno.ENOSYS),  # its flags are in memory
+        "truncate": denied,
     }
 
 

@@ -7,7 +7,8 @@ C    without privileges: files, signals, system calls and connections are confin
 none nothing that would keep a function from what this user can do
 
 What a tier needs is `NEEDED`; nothing else decides, neither who runs the platform nor where. Layers that no tier needs
-(control groups, landlock's TCP rules) add to it where they are on, and something else stands in where they are off.
+(control groups, landlock's TCP rules and scopes) add to it where they are on, and something else stands in where they
+are off.
 """
 
 from collections.abc import Mapping
@@ -41,8 +42,9 @@ _APART: Final = (*NAMESPACES, *MOUNTS, "notifier-handover")
 NEEDED: Final[dict[Tier, tuple[str, ...]]] = {
     "A": (*_APART, "other-users", *_EVERYWHERE),
     "B": ("user-namespace", *_APART, *_EVERYWHERE),
-    # No process namespace keeps its workers from the platform's own processes there, so landlock has to.
-    "C": (*_EVERYWHERE, "landlock-signals", "notifier-handover"),
+    # No process namespace keeps its workers from the platform's own processes there. Landlock does, where it has
+    # scopes; where it has none a filter stands in.
+    "C": (*_EVERYWHERE, "notifier-handover"),
     "none": (),
 }
 """The layers without which there is no such tier."""

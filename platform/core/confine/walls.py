@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from cloudserve.core.confine import landlock
+from cloudserve.core.confine import landlock, seccomp
 from cloudserve.core.confine.bounds import Bounds
 from cloudserve.core.confine.root import Bind, Root
 from cloudserve.core.confine.syscalls import (
@@ -148,14 +148,26 @@ def give_up_privileges() -> None:
     prctl(PR_SET_DUMPABLE, 1)
 
 
-def confine_files(*, read: Iterable[str], write: Iterable[str]) -> None:
-    """Leaves the calling process these files and folders, no TCP, and no signal to anybody outside."""
-    with landlock.Ruleset() as rules:
+def confine_files(*, read: Iterable[str], write: Iterable[str], scoped: bool) -> None:
+    """Leaves the calling process these files and folders, and no TCP; `scoped`, no signal to anybody outside.
+
+    Without it the kernel's landlock knows no scopes (`landlock-signals`), and where no pid namespace keeps signals
+    within, `stand_in_for_landlock` does.
+    """
+    with landlock.Ruleset(scoped=scoped) as rules:
         for path in read:
             rules.allow(path, landlock.READ)
         for path in write:
             rules.allow(path, landlock.WRITE)
         rules.enforce()
+
+
+def stand_in_for_landlock() -> None:
+    """Keeps the calling process, which must lead a session, from what landlock before Linux 6.12 leaves open: signals
+    to others, and before Linux 6.2 truncating files that it may not write. See `seccomp.stand_in_filter`.
+    """
+    truncation = landlock.abi() < landlock.TRUNCATE_ABI
+    seccomp.install(seccomp.stand_in_filter(os.getpid(), truncation=truncation))
 
 
 def _tree_of(bind: Bind) -> int:

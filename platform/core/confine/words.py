@@ -30,7 +30,13 @@ AS_ROOT: Final = "sudo ./cloudserve up"
 NEWER_KERNEL: Final = "boot Linux {0} or newer, such as: sudo apt install linux-generic-hwe-24.04 && sudo reboot"
 
 _PLAIN_ROOT: Final = "this root lacks CAP_SYS_ADMIN, as in a container without privileges"
-_KERNEL_OF: Final = {"landlock": "5.13", "landlock-tcp": "6.7", "landlock-signals": "6.12", "late-mount": "5.12"}
+_KERNEL_OF: Final = {
+    "landlock": "5.13",
+    "landlock-tcp": "6.7",
+    "landlock-signals": "6.12",
+    "late-mount": "5.12",
+    "notifier-handover": "5.14",
+}
 """The first Linux that has it."""
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,15 @@ class Host:
         """Says that it runs."""
         return {}
 
-    async def start(self, *, tier: str, folder: str) -> dict[str, Any]:
-        """Starts the sandbox with the best walls there are, up to a tier, and lays out the canaries."""
+    async def start(self, *, tier: str, without: list[str], folder: str) -> dict[str, Any]:
+        """Starts the sandbox with the best walls there are, up to a tier, and lays out the canaries.
+
+        Layers that it is to be `without` count as off, as if this kernel were older.
+        """
         self._folder = Path(folder)
-        protection = await asyncio.to_thread(detect, tier)
+        found = await asyncio.to_thread(detect, tier)
+        layers = (replace(layer, on=layer.on and layer.name not in without) for layer in found.layers)
+        protection = replace(found, layers=tuple(layers))
         self._canaries = Canaries(self._folder)
         await self._canaries.start()
         self._sandbox = LocalSandbox(

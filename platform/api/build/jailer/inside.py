@@ -43,7 +43,9 @@ def become_the_tool(order: dict[str, Any], link: socket.socket) -> NoReturn:
         walls.give_up_privileges()
         os.chdir(order["folder"])
         _be_quiet()
-        walls.confine_files(read=order["read"], write=[*order["write"], "/dev/null"])
+        walls.confine_files(read=order["read"], write=[*order["write"], "/dev/null"], scoped=order["scoped"])
+        if not own_pids and not order["scoped"]:
+            walls.stand_in_for_landlock()
         bpf = seccomp.worker_filter(supervised=_BOTH if own_pids or order["keeps_sockets"] else _CONNECT)
         listener = seccomp.install(bpf, listener=True)
         socket.send_fds(link, [WALLED], [listener])

@@ -136,7 +136,9 @@ class Nursery:
             self._wall_off_mounts(message["spawn"])
             read, write = ["/"], ["/tmp", "/dev/shm", "/dev/null"]  # noqa: S108 - its own
         walls.give_up_privileges()
-        walls.confine_files(read=read, write=write)
+        walls.confine_files(read=read, write=write, scoped=self._settings.scoped)
+        if tier == "C" and not self._settings.scoped:
+            walls.stand_in_for_landlock()
         return seccomp.install(self._filter, listener=True)
 
     def _wall_off_mounts(self, worker_id: int) -> None:

@@ -18,6 +18,7 @@ class Settings:
         bounds: what a worker may use.
         node: the Node.js program, if there is one.
         node_runtime: the folder with Node's side of a worker.
+        scoped: whether landlock keeps a worker's signals within; at tier C a filter stands in for it.
         egress_allow: the addresses and networks that are not public and that functions may reach all the same.
         keeps_sockets: whether the warden must make every socket itself, where it can take none from a worker.
         certificates: files and folders with certificates that the host trusts besides the system's own.
@@ -29,6 +30,7 @@ class Settings:
     bounds: Bounds
     node: str | None
     node_runtime: str
+    scoped: bool
     certificates: tuple[str, ...] = ()
     egress_allow: tuple[str, ...] = ()
     keeps_sockets: bool = False

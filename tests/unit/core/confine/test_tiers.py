@@ -24,7 +24,10 @@ def layers(*off: str) -> tuple[Layer, ...]:
         pytest.param(("late-mount",), ("late-mount",), "C", id="Linux 5.10 with landlock"),
         pytest.param(("pid-namespace",), ("user-namespace",), "C", id="root in a container without privileges"),
         pytest.param(("tmpfs", "notifier-duplicates"), ("tmpfs", "notifier-duplicates"), "C", id="without SYS_PTRACE"),
-        pytest.param(("tmpfs", "landlock-signals"), ("tmpfs", "landlock-signals"), "none", id="Linux 6.8, container"),
+        pytest.param(("tmpfs", "landlock-signals"), ("tmpfs", "landlock-signals"), "C", id="Linux 6.8, container"),
+        pytest.param(
+            ("tmpfs", "notifier-handover"), ("tmpfs", "notifier-handover"), "none", id="Linux 5.13, container"
+        ),
         pytest.param(("landlock",), ("landlock",), "none", id="root on a kernel without landlock"),
         pytest.param(("seccomp-notification",), ("seccomp-notification",), "none", id="gVisor"),
         pytest.param(NAMES, NAMES, "none", id="macOS"),

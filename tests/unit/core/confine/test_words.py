@@ -55,6 +55,7 @@ UBUNTU = Host(release="6.8.0-45", euid=1000, apparmor_restricts=True, max_user_n
         ),
         ("landlock-tcp", "", -1, Host(release="6.1.0"), "too old", "Linux 6.7"),
         ("landlock-signals", "", -1, Host(release="6.8.0"), "too old", "Linux 6.12"),
+        ("notifier-handover", "", errno.EINVAL, Host(release="5.13.0"), "too old", "Linux 5.14"),
         ("landlock", "", errno.ENOSYS, DOCKER, "seccomp profile of Docker", "--security-opt seccomp=unconfined"),
         ("late-mount", "user", errno.ENOSYS, Host(release="5.10.0"), "too old", "Linux 5.12"),
         ("notifier-duplicates", "", errno.EPERM, DOCKER, "seccomp profile of Docker", "seccomp=unconfined"),
