@@ -29,7 +29,7 @@ class Egress(Model):
     model_config = ConfigDict(strict=True)
 
     mode: Literal["none", "public", "list"] = "public"
-    allow: list[str] = Field(default_factory=list, max_length=100)
+    allow: list[Annotated[str, Field(max_length=300)]] = Field(default_factory=list, max_length=100)
 
 
 # What becomes part of a header: a token (RFC 9110, section 5.6.2; `*` is one), and what is visible of ASCII.

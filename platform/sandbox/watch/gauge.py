@@ -32,6 +32,18 @@ class Gauge:
         fields = _read(self._memory).split()
         return (int(fields[1]) - int(fields[2])) * _KIB_PER_PAGE if fields else 0
 
+    def share_kib(self) -> int:
+        """Returns the same, a page that several processes share divided among them; for ten to a hundred times as much.
+
+        A process that does not let itself be looked into (prctl(2), PR_SET_DUMPABLE) is reckoned to share nothing.
+        """
+        descriptor = _open(f"/proc/{self.pid}/smaps_rollup")
+        lines = _read(descriptor).splitlines()
+        if descriptor >= 0:
+            os.close(descriptor)
+        shares = (int(line.split()[1]) for line in lines if line.startswith(b"Pss_Anon:"))
+        return next(shares, self.memory_kib())
+
     def look(self) -> Look:
         """Returns its times and threads."""
         fields = _read(self._stat).rpartition(b")")[2].split(None, 18)

@@ -16,10 +16,16 @@ class Tree:
         self._first = self.gauges[pid]
 
     def memory_kib(self) -> int:
-        """Returns what they hold together."""
+        """Returns what they hold together, a page that they share counted for each of them."""
         if len(self.gauges) == 1:
             return self._first.memory_kib()
         return sum(gauge.memory_kib() for gauge in self.gauges.values())
+
+    def at_most_kib(self, kib: int) -> int:
+        """Returns what is left of a figure that counts shared pages several times, as those of forked children are."""
+        if len(self.gauges) == 1 or kib <= 0:
+            return kib
+        return min(kib, sum(gauge.share_kib() for gauge in self.gauges.values()))
 
     def look(self) -> Look:
         """Returns the processor time they have used, and how many threads they are; forgets those that have ended."""

@@ -153,6 +153,8 @@ class Watch:
     def _memory(self, watched: _Watched) -> Failure | None:
         worker = watched.worker
         kib = watched.tree.memory_kib() - watched.baseline_kib
+        if kib > worker.calls.memory_mb * 1024:
+            kib = watched.tree.at_most_kib(kib)
         worker.calls.peak_kib = max(worker.calls.peak_kib, kib)
         return limits.out_of_memory(kib, worker.calls.memory_mb) if kib > worker.calls.memory_mb * 1024 else None
 

@@ -103,7 +103,7 @@ async def test_a_stock_that_is_given_up_ends_what_it_has_and_what_is_under_way()
     shop.stock.fill()
     await shop.settle()
     shop.stock.take()
-    while not shop.made[2:]:  # the next one is under way
+    while not shop.made[2:]:  # noqa: ASYNC110 - until the next one is under way; the shop tells nobody
         await asyncio.sleep(0)
     shop.stock.give_up()
     await shop.settle()

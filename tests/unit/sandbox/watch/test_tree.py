@@ -30,6 +30,17 @@ sys.stdin.read()
 """
 
 
+SHARING = """
+import os, sys, time
+held = bytearray(b"x") * (32 << 20)
+for _ in range(4):
+    if os.fork() == 0:
+        time.sleep(60)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
 @pytest.fixture
 def forest() -> Iterator[Forest]:
     """A forest with nothing in it."""
@@ -84,4 +95,21 @@ def test_others_belong_to_nobody(forest: Forest) -> None:
         forest.grow()
         assert other.pid not in tree.gauges
         other.communicate(b"\n")
+    forest.fell(tree)
+
+
+def test_memory_that_forked_children_share_is_counted_once_before_it_counts_against_them(forest: Forest) -> None:
+    """What is only inherited, and never written to, takes no room."""
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", SHARING], stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        tree = forest.plant(process.pid)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        forest.grow()
+        assert len(tree.gauges) == 5
+        counted = tree.memory_kib()
+        assert counted > 5 * 32 * 1024
+        assert 32 * 1024 < tree.at_most_kib(counted) < 2 * 32 * 1024
+        os.killpg(process.pid, signal.SIGKILL)
     forest.fell(tree)
