@@ -162,7 +162,7 @@ class Worker:
         if flight.queued:
             flight.cold, self.cold = self.cold, None
         if self.courtesy is not None and self.courtesy.gives_way:
-            self.courtesy.stop_giving_way()
+            self.courtesy.call_begins()
         self.calls.begin(flight)
 
     def _on_disconnected(self) -> None:

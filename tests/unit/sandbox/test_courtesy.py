@@ -82,11 +82,12 @@ def test_a_process_that_has_ended_is_no_error() -> None:
     os.waitpid(pid, 0)
     courtesy = Courtesy(pid, None)
     courtesy.give_way()
+    courtesy.call_begins()
     courtesy.stop_giving_way()
 
 
-async def test_a_worker_gives_way_while_its_call_computes_and_is_on_a_par_for_the_next(tmp_path: Path) -> None:
-    """The watch sees it; the call itself goes on, and is answered."""
+async def test_a_worker_whose_call_computes_gives_way_until_a_call_was_short(tmp_path: Path) -> None:
+    """The watch sees it; calls go on, and are answered. What is next may be as long: only its end tells."""
     source = "import time\ndef handler(context):\n    end = time.process_time() + (context.path == '/long')\n"
     source += "    while time.process_time() < end: pass\n    return 'done'\n"
     async with running(tmp_path) as functions:
@@ -98,5 +99,9 @@ async def test_a_worker_gives_way_while_its_call_computes_and_is_on_a_par_for_th
         long = asyncio.create_task(functions.call(deployment, path="/long"))
         await until(lambda: worker.courtesy is not None and worker.courtesy.gives_way, seconds=30)
         assert (await long).status == 200
+        assert (await functions.call(deployment, path="/long")).status == 200
+        assert worker.courtesy.gives_way
+        assert (await functions.call(deployment, path="/short")).status == 200
+        assert worker.courtesy.gives_way
         assert (await functions.call(deployment, path="/short")).status == 200
         assert not worker.courtesy.gives_way
