@@ -1,8 +1,8 @@
 """Workers that compute for long give way to all others, so that a stranger's short call does not wait behind them.
 
-A worker is made to give way when a call in it has used `LONG_SECONDS` of processor time, as the watch sees it. That takes
-the watch a few looks, so the worker goes on giving way until one of its calls has used less. What makes it give way,
-the first that this host allows:
+A worker is made to give way when a call in it has used `LONG_SECONDS` of processor time, as the watch sees it. That
+takes a few looks, so the worker goes on giving way until one of its calls has used less. What makes it give way, the
+first that this host allows:
 
 1. Its control group is idle (`cpu.idle`): it runs when nobody else wants to, and whoever wakes takes its place at once.
 2. The niceness of its autogroup (sched(7)), which is its session: without control groups and with
