@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cloudserve.core.confine.bounds import Bounds
 from cloudserve.core.confine.cgroups import Group
@@ -28,6 +28,9 @@ from cloudserve.sandbox.flight import Flight
 from cloudserve.sandbox.guard import Guard
 from cloudserve.sandbox.layout import HOME
 from cloudserve.sandbox.limits import out_of_memory
+
+_REMOVALS: Final = 5
+_BETWEEN_REMOVALS_SECONDS: Final = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -202,7 +205,16 @@ class Worker:
         try:
             folder.rmdir()
         except OSError:
-            self.removal = self._loop.run_in_executor(None, lambda: shutil.rmtree(folder, ignore_errors=True))
+            self.removal = self._loop.run_in_executor(None, _remove, folder)
+
+
+def _remove(folder: Path) -> None:
+    """Removes a folder, also while a process that is being ended still writes to it."""
+    for _ in range(_REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(_BETWEEN_REMOVALS_SECONDS)
 
 
 def _nothing(_worker: Worker) -> None:
