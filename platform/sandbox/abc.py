@@ -106,12 +106,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class ColdStart:
-    """What a cold call spent before its handler ran, in milliseconds; `imports` the slowest modules first."""
+    """What a cold call spent before its handler ran, in milliseconds; `imports` the slowest modules first.
+
+    `cached`: its bundle was not compiled but loaded from the code cache of an earlier worker.
+    """
 
     spawn_ms: float
     walls_ms: float
     load_ms: float
     imports: Sequence[tuple[str, float]] = ()
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from cloudserve.sandbox.heads import BadHead, check_status, read_head, write_hea
 from cloudserve.sandbox.limits import timed_out, too_large, with_figures
 from cloudserve.sandbox.output import Output
 from cloudserve.sandbox.protocol import (
+    CACHE,
     CALL,
     CANCEL,
     CREDIT,
@@ -70,6 +71,8 @@ class Calls(asyncio.Protocol):
         self.last_begun = 0.0
         self.last_seconds = 0.0
         self.on_room: Callable[[], None] = _nothing
+        self.on_code: Callable[[bytes], None] = _ignore
+        """Takes each piece of the code cache that the worker was asked for."""
         self.output = Output(self._loop, self._printed)
         self.hello: asyncio.Future[None] = self._loop.create_future()
         self.ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
@@ -110,6 +113,15 @@ class Calls(asyncio.Protocol):
     def specialise(self, spec: dict[str, Any]) -> None:
         """Tells the worker what to load; `ready` then gets its report, or `WorkerLost`."""
         self._write(frame(SPECIALISE, 0, orjson.dumps(spec)))
+
+    def give_code(self, cache: bytes) -> None:
+        """Gives a blank worker the code cache of what it will load."""
+        self._write(HEADER.pack(len(cache), CACHE, 0))
+        self._write(cache)
+
+    def ask_for_code(self) -> None:
+        """Has a worker make a code cache, for which it takes some ten milliseconds; `on_code` then gets it."""
+        self._write(frame(CACHE, 0))
 
     def begin(self, flight: Flight) -> None:
         """Hands the worker a call."""
@@ -255,6 +267,8 @@ class Calls(asyncio.Protocol):
             entry = log_entry(payload)
             if isinstance(entry, LogEntry):
                 self._loose.append(entry)
+        elif kind == CACHE:
+            self.on_code(payload)
 
     def _head(self, flight: Flight, payload: bytes) -> None:
         if flight.answer is not None:
@@ -378,6 +392,10 @@ def _document(payload: bytes) -> dict[str, Any]:
 
 def _nothing() -> None:
     """What nobody listens for."""
+
+
+def _ignore(_piece: bytes) -> None:
+    """What nobody asked for."""
 
 
 def _retrieve(future: "asyncio.Future[Any]") -> None:

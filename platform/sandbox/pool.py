@@ -11,6 +11,7 @@ from cloudserve.core.confine.bounds import Bounds
 from cloudserve.core.confine.tiers import Protection
 from cloudserve.sandbox import evict
 from cloudserve.sandbox.abc import Call, ColdStart, Deployment, LogEntry, OnEnd, Outcome, Sandbox, SandboxStats
+from cloudserve.sandbox.code_cache import CodeCaches
 from cloudserve.sandbox.ends import WorkerLost
 from cloudserve.sandbox.failures import Failure, error_of
 from cloudserve.sandbox.flight import Flight
@@ -81,6 +82,7 @@ class LocalSandbox(Sandbox):
         self._all_groups: set[Group] = set()
         self._members: set[Worker] = set()
         self._starved: dict[Group, None] = {}
+        self._code_caches = CodeCaches()
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting = 0
         self._starts = 0
@@ -123,6 +125,7 @@ class LocalSandbox(Sandbox):
             self._grow(group)
 
     async def retire(self, function_id: str, *, keep_version: str | None = None) -> None:
+        self._code_caches.retire(function_id, keep_version)
         for version_id, group in list(self._groups.items()):
             if group.deployment.function_id == function_id and version_id != keep_version:
                 del self._groups[version_id]
@@ -217,6 +220,7 @@ class LocalSandbox(Sandbox):
         deployment = group.deployment
         begin = time.perf_counter()
         worker: Worker | None = None
+        code_cache = self._code_caches.of(deployment)
         try:
             worker = await self._launcher.blank(deployment)
             worker.concurrency = deployment.limits.concurrency
@@ -224,6 +228,8 @@ class LocalSandbox(Sandbox):
             worker.calls.max_response_bytes = self._max_response_bytes
             await worker.calls.hello
             spawned = time.perf_counter()
+            if code_cache is not None:
+                worker.calls.give_code(code_cache)
             specification = await self._launcher.admit(deployment, worker)
             admitted = time.perf_counter()
             self._watch.add(worker)
@@ -231,6 +237,8 @@ class LocalSandbox(Sandbox):
         except WorkerLost as lost:
             group.starting -= 1
             self._starting -= 1
+            if code_cache is not None:
+                self._code_caches.drop(deployment.version_id)
             group.did_not_start(lost)
             self._grow(group)
             self._forget(group)
@@ -249,6 +257,9 @@ class LocalSandbox(Sandbox):
             walls_ms=(admitted - spawned) * 1000 + own_walls_ms,
             report=report,
         )
+        worker.compiled = report.get("code") == "compiled"
+        if worker.compiled and code_cache is not None:  # V8 refused it
+            self._code_caches.drop(deployment.version_id)
         self._members.add(worker)
         worker.on_gone = lambda gone: self._gone(group, gone)
         group.joined(worker)
@@ -273,6 +284,7 @@ class LocalSandbox(Sandbox):
         for worker in list(evict.to_give_back(self._all_groups, shortage_kib, self._watch.held_kib)):
             _log.info("worker %d is ended to give memory back: %d KiB are short", worker.pid, shortage_kib)
             self._stop(worker)
+        self._code_caches.ask(self._all_groups)
 
     def _note(self, worker: Worker, failure: Failure) -> None:
         """Tells in the log why a worker was ended that had no call."""
@@ -293,4 +305,5 @@ def _cold_start(*, spawn_ms: float, walls_ms: float, report: dict[str, Any]) -> 
                 slowest.append((name[:200], float(spent)))
             case _:
                 continue
-    return ColdStart(spawn_ms, walls_ms, float(load_ms) if isinstance(load_ms, float | int) else 0.0, slowest)
+    load_ms = float(load_ms) if isinstance(load_ms, float | int) else 0.0
+    return ColdStart(spawn_ms, walls_ms, load_ms, slowest, cached=report.get("code") == "cached")

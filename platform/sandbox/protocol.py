@@ -10,7 +10,7 @@ The host numbers the calls; 0 is the worker itself. Several calls may be in flig
 |------------|--------|--------------------------------------------------------------------------------------|
 | HELLO      | worker | empty: the process runs and waits for SPECIALISE                                     |
 | SPECIALISE | host   | JSON: what to load and with which environment; once, before any call                 |
-| READY      | worker | JSON `{loadMs, imports}`: user code is loaded                                        |
+| READY      | worker | JSON `{loadMs, imports}`, of Node also `code`: user code is loaded                   |
 | REFUSED    | worker | JSON fault: user code could not be loaded; the worker ends                           |
 | CALL       | host   | u32 length of the head, head, the whole body                                         |
 | OPEN       | host   | head of a call whose body follows in PARTs and an END                                |
@@ -21,7 +21,11 @@ The host numbers the calls; 0 is the worker itself. Several calls may be in flig
 | CREDIT     | both   | u32: so many bytes of the other's PARTs were consumed                                |
 | CANCEL     | host   | empty: give the call up and answer FAILED                                            |
 | FAILED     | worker | JSON fault: the call has no answer, or its stream broke                              |
-| LOG        | worker | u8 level (index in `LEVELS`), f64 seconds since 1970, UTF-8 text |
+| LOG        | worker | u8 level (index in `LEVELS`), f64 seconds since 1970, UTF-8 text                     |
+| CACHE      | host   | before SPECIALISE V8's code cache of the bundle; empty, when idle: asks for one      |
+| CACHE      | worker | a piece of it, at most `WHOLE_BYTES`; an empty one ends it                           |
+
+`code` says where a big bundle came from, "compiled" or "cached"; null where no code cache is worth its while.
 
 A call's head is fields joined by NUL bytes: execution id, method, path, query, client, base URL, then name and value
 of each header. The head of an answer is name and value of each header, joined likewise. Header bytes are Latin-1, the
@@ -57,6 +61,7 @@ CREDIT: Final = 11
 CANCEL: Final = 12
 FAILED: Final = 13
 LOG: Final = 14
+CACHE: Final = 15
 
 PART_BYTES: Final = 64 * 1024
 WINDOW_BYTES: Final = 1024 * 1024

@@ -49,6 +49,8 @@ class Worker:
         self.walls_ms = 0.0
         self.concurrency = 1
         self.cold: ColdStart | None = None
+        self.compiled = False
+        """Whether it has compiled a big bundle, and can be asked for the code cache of it."""
         self.listed_free = False
         self.stopping = False
         self.on_room: Callable[[Worker], None] = _nothing

@@ -4,15 +4,22 @@
 
 const Module = require('node:module');
 const { pathToFileURL } = require('node:url');
+const { Bundle } = require('./bundle.cjs');
 
 const SLOWEST = 5;
 
-/** Loads the entry file; returns its exports and the slowest imports as [name, milliseconds], slowest first. */
-async function load(file) {
+/**
+ * Loads the entry file, with its code cache where there is one; returns its exports, its bundle, and the slowest imports
+ * as [name, milliseconds], slowest first.
+ */
+async function load(file, cache) {
   const times = timeRequires();
+  const bundle = new Bundle();
+  const release = bundle.intercept(file, cache);
   try {
-    return { exported: await loadFile(file), imports: times.slowest() };
+    return { exported: await loadFile(file), bundle, imports: times.slowest() };
   } finally {
+    release();
     times.stop();
   }
 }

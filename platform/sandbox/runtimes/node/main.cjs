@@ -8,7 +8,7 @@ const { describe } = require('./faults.cjs');
 const { load } = require('./loading.cjs');
 const { Logs } = require('./logs.cjs');
 const { leaveOutRuntime } = require('./memory.cjs');
-const { HELLO, READY, REFUSED, SPECIALISE, emptyFrame, textFrame } = require('./protocol.cjs');
+const { CACHE, HELLO, READY, REFUSED, SPECIALISE, emptyFrame, textFrame } = require('./protocol.cjs');
 const { findHandler } = require('./shapes/index.cjs');
 const { Server } = require('./server.cjs');
 const system = require('./system.cjs');
@@ -19,14 +19,19 @@ const WORKER_FD = 3;
 function main() {
   system.install();
   let server = null;
+  let cache = null;
   const wire = new Wire(WORKER_FD, (type, callId, payload) => {
     if (server !== null) server.take(type, callId, payload);
-    else if (type === SPECIALISE) specialise(wire, JSON.parse(payload.toString('utf8'))).then((made) => { server = made; });
+    else if (type === CACHE) cache = payload;
+    else if (type === SPECIALISE) {
+      specialise(wire, JSON.parse(payload.toString('utf8')), cache).then((made) => { server = made; });
+      cache = null;
+    }
   });
   wire.send(emptyFrame(HELLO, 0, 0));
 }
 
-async function specialise(wire, spec) {
+async function specialise(wire, spec, cache) {
   const begin = performance.now();
   leaveOutRuntime();
   const send = (frame) => wire.send(frame);
@@ -38,11 +43,11 @@ async function specialise(wire, spec) {
   try {
     const file = path.join(spec.code, spec.entry);
     if (fs.existsSync(`${file}.map`)) process.setSourceMapsEnabled(true);
-    const { exported, imports } = await load(file);
+    const { exported, bundle, imports } = await load(file, cache);
     const handler = await findHandler(exported, spec.handler, spec);
-    const server = new Server(wire, logs, handler, spec.code, spec.timeoutSeconds * 1000);
+    const server = new Server(wire, logs, handler, bundle, spec.code, spec.timeoutSeconds * 1000);
     process.on('uncaughtException', (error) => server.crash(error));
-    send(textFrame(READY, 0, JSON.stringify({ loadMs: performance.now() - begin, imports })));
+    send(textFrame(READY, 0, JSON.stringify({ loadMs: performance.now() - begin, imports, code: bundle.code })));
     return server;
   } catch (error) {
     wire.end(textFrame(REFUSED, 0, describe(error, spec.code, true)));

@@ -16,6 +16,7 @@ const CREDIT = 11;
 const CANCEL = 12;
 const FAILED = 13;
 const LOG = 14;
+const CACHE = 15;
 
 const PART_BYTES = 64 * 1024;
 const WINDOW_BYTES = 1024 * 1024;
@@ -114,7 +115,7 @@ function logFrame(callId, level, text) {
 }
 
 module.exports = {
-  HELLO, SPECIALISE, READY, REFUSED, CALL, OPEN, RESULT, HEAD, PART, END, CREDIT, CANCEL, FAILED, LOG,
+  HELLO, SPECIALISE, READY, REFUSED, CALL, OPEN, RESULT, HEAD, PART, END, CREDIT, CANCEL, FAILED, LOG, CACHE,
   PART_BYTES, WINDOW_BYTES, WHOLE_BYTES, HEADER_BYTES, CUT_OFF, LEVELS,
   FrameReader, emptyFrame, textFrame, numberFrame, resultFrame, headFrame, logFrame,
 };

@@ -8,7 +8,7 @@ const { describe } = require('./faults.cjs');
 const { peakKib } = require('./memory.cjs');
 const { Request } = require('./request.cjs');
 const {
-  CALL, CANCEL, CREDIT, END, FAILED, OPEN, PART, PART_BYTES, WHOLE_BYTES, WINDOW_BYTES,
+  CACHE, CALL, CANCEL, CREDIT, END, FAILED, OPEN, PART, PART_BYTES, WHOLE_BYTES, WINDOW_BYTES,
   emptyFrame, headFrame, logFrame, numberFrame, resultFrame, textFrame,
 } = require('./protocol.cjs');
 
@@ -36,10 +36,11 @@ class Flight {
 }
 
 class Server {
-  constructor(wire, logs, handler, code, timeoutMs) {
+  constructor(wire, logs, handler, bundle, code, timeoutMs) {
     this.wire = wire;
     this.logs = logs;
     this.handler = handler;
+    this.bundle = bundle;
     this.code = code;
     this.timeoutMs = timeoutMs;
     this.flights = new Map();
@@ -56,7 +57,10 @@ class Server {
       return;
     }
     const flight = this.flights.get(callId);
-    if (flight === undefined) return;
+    if (flight === undefined) {
+      if (type === CACHE) this.sendCache();
+      return;
+    }
     if (type === PART) {
       flight.parts.push(payload);
       this.wire.send(numberFrame(CREDIT, callId, payload.length));
@@ -129,6 +133,17 @@ class Server {
       frame.set(part, 9);
       this.wire.send(frame);
     }
+  }
+
+  sendCache() {
+    const cache = this.bundle.makeCache();
+    for (let at = 0; at < cache.length; at += WHOLE_BYTES) {
+      const piece = cache.subarray(at, at + WHOLE_BYTES);
+      const frame = emptyFrame(CACHE, 0, piece.length);
+      frame.set(piece, 9);
+      this.wire.send(frame);
+    }
+    this.wire.send(emptyFrame(CACHE, 0, 0));
   }
 
   cancel(callId, flight) {
