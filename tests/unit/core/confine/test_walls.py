@@ -67,8 +67,8 @@ def test_what_is_bound_writable_can_be_written(tmp_path: Path) -> None:
     """It is the host's own folder."""
 
     def child() -> None:
-        in_root(Root(binds=(Bind(str(tmp_path), "/work", writable=True),)))
-        Path("/work/made").write_text("inside")
+        in_root(Root(binds=(Bind(str(tmp_path), "/shelf", writable=True),)))
+        Path("/shelf/made").write_text("inside")
 
     forked(child)
     assert (tmp_path / "made").read_text() == "inside"
