@@ -10,15 +10,13 @@ from typing import Any, Final
 from cloudserve.cli.bench import load
 from cloudserve.cli.bench.contenders import CONTENDERS, LIMIT
 from cloudserve.cli.bench.load import Load, Target
+from cloudserve.cli.bench.plan import WARM_UP_SECONDS
 from cloudserve.cli.bench.processes import cpu_between, cpu_seconds, settle
 from cloudserve.cli.bench.serving import serving
 from cloudserve.cli.bench.session import Session
 from cloudserve.cli.bench.statistics import spread
 from cloudserve.cli.bench.subject import Subject
 from cloudserve.cli.output import CommandError
-
-_WARM_UP_SECONDS: Final = 8
-"""Until V8 has compiled a handler in each of the processes that it is spread over, which takes it some 10,000 calls."""
 
 _SETTLE_SECONDS: Final = 10.0
 _RECORD_SECONDS: Final = 120.0
@@ -38,7 +36,7 @@ def measure(session: Session) -> dict[str, Any]:
         targets = {name: one.target for name, one in served.items()}
         for name, target in targets.items():
             say(f"warming up {name}")
-            load.put(target, connections=max(plan.connections), seconds=_WARM_UP_SECONDS)
+            load.put(target, connections=max(plan.connections), seconds=WARM_UP_SECONDS)
             settle(target.pid, _SETTLE_SECONDS)
         found = {str(connections): _compare(session, targets, connections) for connections in plan.connections}
         for name, one in served.items():

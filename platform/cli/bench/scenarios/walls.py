@@ -4,6 +4,7 @@ import contextlib
 from typing import Any, Final
 
 from cloudserve.cli.bench import functions, load
+from cloudserve.cli.bench.plan import WARM_UP_SECONDS
 from cloudserve.cli.bench.processes import cpu_between, cpu_seconds, settle
 from cloudserve.cli.bench.session import Session
 from cloudserve.cli.bench.statistics import spread
@@ -25,11 +26,12 @@ def measure(session: Session) -> dict[str, Any]:
         open_ = running.enter_context(platform(seeds, program=UNWALLED))
         for number in range(session.plan.rounds + 1):  # the first is the warm-up
             session.say(f"round {number} of {session.plan.rounds}")
+            seconds = session.plan.seconds if number else WARM_UP_SECONDS
             for seed in seeds:
                 took = []
                 for subject in (walled, open_):
                     before = cpu_seconds(subject.pid)
-                    done = load.put(subject.target(seed.name), connections=CONNECTIONS, seconds=session.plan.seconds)
+                    done = load.put(subject.target(seed.name), connections=CONNECTIONS, seconds=seconds)
                     settle(subject.pid, _SETTLE_SECONDS)
                     used = cpu_between(before, cpu_seconds(subject.pid))
                     took.append((done.per_second, used / done.requests))
