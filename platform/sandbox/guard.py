@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from cloudserve.core import isolated
 from cloudserve.core.confine.bounds import Bounds
 from cloudserve.core.confine.egress.policy import Refusal
 from cloudserve.core.confine.tiers import Protection
@@ -21,7 +22,7 @@ from cloudserve.sandbox.runtimes.python.settings import Settings
 from cloudserve.sandbox.zygote import OnEnded, Zygote
 
 NODE_RUNTIME: Final = Path(__file__).parent / "runtimes" / "node"
-_BOOT: Final = Path(__file__).parent / "runtimes" / "python" / "boot.py"
+_BOOT: Final = "cloudserve.sandbox.runtimes.python.boot"
 _CERTIFICATES: Final = ("NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE")
 """The variables by which a host says where certificates are."""
 
@@ -88,7 +89,7 @@ class Guard:
         self._zygote.channel.send(asdict(settings))
         self._process = await asyncio.to_thread(
             subprocess.Popen,
-            [str(self._python), "-I", "-S", "-X", "utf8", str(_BOOT), str(settings.control)],
+            isolated.command(self._python, _BOOT, str(settings.control)),
             stdin=subprocess.DEVNULL,
             pass_fds=descriptors,
             env={},

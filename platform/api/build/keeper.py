@@ -8,12 +8,12 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 from cloudserve.api.build.tools import PYTHON, read_output
+from cloudserve.core import isolated
 
-_BOOT: Final = Path(__file__).with_name("jailer") / "boot.py"
+_BOOT: Final = "cloudserve.api.build.jailer.boot"
 _GIVE_UP_SECONDS: Final = 5.0
 """How long a jailer may take to kill what it has started; then it is killed itself."""
 _CHUNK_BYTES: Final = 64 * 1024
@@ -74,7 +74,7 @@ class Keeper:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [PYTHON, "-I", "-S", str(_BOOT)],
+                isolated.command(PYTHON, _BOOT),
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env={},

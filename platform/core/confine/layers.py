@@ -11,9 +11,9 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
+from cloudserve.core import isolated
 from cloudserve.core.confine import words
 from cloudserve.core.confine.host import Host, this_host
 
@@ -40,7 +40,7 @@ NAMES: Final = (
 )
 """Every layer; docs/sandbox.md says what each one gives."""
 
-_PROBE: Final = Path(__file__).with_name("probe") / "__main__.py"
+_PROBE: Final = "cloudserve.core.confine.probe.tries"
 _SECONDS: Final = 20.0
 """The probe ends a try that hangs by itself; this is for a host that is too busy to."""
 
@@ -116,7 +116,7 @@ def judge(tried: Mapping[str, Tried], host: Host) -> Tries:
 
 def _run_probe() -> dict[str, Tried]:
     """Runs the probe. What it could not print is missing from the result."""
-    command = [sys.executable, "-I", "-S", str(_PROBE)]
+    command = isolated.command(sys.executable, _PROBE)
     try:
         told: bytes = subprocess.run(  # noqa: S603 - our own program
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False, env={}, cwd="/"

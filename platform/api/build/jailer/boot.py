@@ -1,4 +1,4 @@
-"""The process that jailers are forked from: `python -I -S boot.py`, with an empty environment.
+"""The process that jailers are forked from; run by `isolated`, with an empty environment.
 
 A run of a tool takes some 100 ms, and starting Python with all that walls are made of takes 60, so that is done once. A
 message on the standard input (SOCK_SEQPACKET) brings two descriptors, the link to whoever wants a run and the tool's
@@ -10,23 +10,9 @@ import gc
 import os
 import signal
 import socket
-import sys
-import types
-from pathlib import Path
 from typing import Final
 
-
-def _find_ourselves() -> None:
-    """Makes `cloudserve` importable, which an isolated interpreter does not know."""
-    package = types.ModuleType("cloudserve")
-    package.__path__ = [str(Path(__file__).parents[3])]
-    sys.modules["cloudserve"] = package
-
-
-if __name__ == "__main__":
-    _find_ourselves()
-
-from cloudserve.api.build.jailer import watch  # noqa: E402 - importable from here on
+from cloudserve.api.build.jailer import watch
 
 _LINK: Final = 0
 _OUTPUT: Final = 1
@@ -60,7 +46,3 @@ def _take(descriptors: list[int]) -> None:
     os.dup2(output, _OUTPUT)
     os.closerange(3, max(descriptors) + 1)
     os.setsid()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,26 +1,21 @@
-"""Starts the processes behind a sandbox: `python -I -S boot.py CONTROL_FD`.
+"""Starts the processes behind a sandbox; run by `isolated`, with the number of a descriptor, CONTROL.
 
-The first message over the socket CONTROL_FD is `settings.Settings` as JSON: a command line is for every worker to read.
+The first message over the socket CONTROL is `settings.Settings` as JSON: a command line is for every worker to read.
 
-The platform is no installed package for this interpreter (`-I -S`), so its import name is made here, by hand, and it
-is taken away again once everything is loaded: user code finds nothing of the platform.
+The platform's import name is taken away once everything is loaded: user code finds nothing of the platform.
 """
 
 import socket
 import sys
-import types
-from pathlib import Path
 from typing import Final
+
+from cloudserve.sandbox.runtimes.python.settings import Settings
 
 _MAX_SETTINGS: Final = 64 * 1024
 
 
 def main() -> None:
-    root = types.ModuleType("cloudserve")
-    root.__path__ = [str(Path(__file__).parents[3])]
-    sys.modules["cloudserve"] = root
-    from cloudserve.sandbox.runtimes.python.settings import Settings  # noqa: PLC0415 - the line above makes it importable
-
+    """Divides into the warden and the zygote, or is the zygote alone, and never returns."""
     control = socket.socket(fileno=int(sys.argv.pop()))
     settings = Settings.from_json(control.recv(_MAX_SETTINGS).decode())
     control.detach()
@@ -42,7 +37,3 @@ def forget_the_platform() -> None:
     """
     for name in [name for name in sys.modules if name.partition(".")[0] == "cloudserve"]:
         del sys.modules[name]
-
-
-if __name__ == "__main__":
-    main()

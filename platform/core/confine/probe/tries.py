@@ -1,4 +1,4 @@
-"""Tries each layer in a forked child and prints what became of it: `python -I -S probe/__main__.py`.
+"""Tries each layer in a forked child and prints what became of it; run by `isolated`.
 
 One line for each, `[name, errno, what was found, remedy]`: errno is 0 where it works and -1 where no errno tells why it
 does not; a remedy is there only where the try itself knows one. The names are those of `layers`; what is tried in two
@@ -12,26 +12,12 @@ import functools
 import json
 import os
 import signal
-import sys
-import types
-from pathlib import Path
 from typing import Final
 
-
-def _find_ourselves() -> None:
-    """Makes `cloudserve` importable, which an isolated interpreter does not know."""
-    package = types.ModuleType("cloudserve")
-    package.__path__ = [str(Path(__file__).parents[3])]
-    sys.modules["cloudserve"] = package
-
-
-if __name__ == "__main__":
-    _find_ourselves()
-
-from cloudserve.core.confine import cgroups  # noqa: E402 - only importable from here on
-from cloudserve.core.confine import syscalls as linux  # noqa: E402
-from cloudserve.core.confine.probe import filters, giving_up, namespaces  # noqa: E402
-from cloudserve.core.confine.probe.child import NoEffectError, Try  # noqa: E402
+from cloudserve.core.confine import cgroups
+from cloudserve.core.confine import syscalls as linux
+from cloudserve.core.confine.probe import filters, giving_up, namespaces
+from cloudserve.core.confine.probe.child import NoEffectError, Try
 
 SECONDS: Final = 3
 """A try that takes longer is ended: some hosts let a call hang rather than refuse it."""
@@ -116,7 +102,3 @@ def main() -> None:
     """Tries everything."""
     for name, call in tries().items():
         print(json.dumps([name, *attempt(call)]), flush=True)
-
-
-if __name__ == "__main__":
-    main()
