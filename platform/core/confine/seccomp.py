@@ -27,12 +27,12 @@ Supervised = Literal["socket", "connect"]
 
 # Verdicts: linux/seccomp.h.
 _KILL_PROCESS: Final = 0x80000000
-_ERRNO: Final = 0x00050000
-_NOTIFY: Final = 0x7FC00000
-_ALLOW: Final = 0x7FFF0000
+ERRNO: Final = 0x00050000
+NOTIFY: Final = 0x7FC00000
+ALLOW: Final = 0x7FFF0000
 
 # The data a filter sees, `struct seccomp_data`: the call, the architecture, the caller's place, six 64-bit arguments.
-_CALL: Final = 0
+CALL: Final = 0
 _ARCHITECTURE: Final = 4
 _ARGUMENTS: Final = 16
 
@@ -110,8 +110,8 @@ _NEW_LISTENER: Final = 1 << 3
 _WAIT_KILLABLE: Final = 1 << 5
 """Linux 5.19: no signal takes a call back that the supervisor has taken up, and perhaps carried out."""
 
-_allowed: Final = answer(_ALLOW)
-_notified: Final = answer(_NOTIFY)
+_allowed: Final = answer(ALLOW)
+_notified: Final = answer(NOTIFY)
 
 
 def worker_filter(*, supervised: Collection[Supervised], architecture: str | None = None) -> bytes:
@@ -125,7 +125,7 @@ def worker_filter(*, supervised: Collection[Supervised], architecture: str | Non
     cases |= {number: rules[name] for name, number in by_argument(architecture).items()}
     known = dispatch(cases, _refused(errno.EPERM))
     # All of x32 is among the newcomers: its numbers begin at 2**30.
-    calls = load(_CALL, if_at_least(NEWEST + 1, _refused(errno.ENOSYS), known))
+    calls = load(CALL, if_at_least(NEWEST + 1, _refused(errno.ENOSYS), known))
     return assemble(load(_ARCHITECTURE, if_equal(ARCHITECTURES[architecture], calls, answer(_KILL_PROCESS))))
 
 
@@ -143,7 +143,7 @@ def stand_in_filter(pid: int, *, truncation: bool, architecture: str | None = No
     rules = _signals_within(pid) | (_truncation_by_descriptor() if truncation else {})
     numbers = always(architecture) | by_argument(architecture)
     cases = {numbers[name]: rule for name, rule in rules.items() if name in numbers}
-    return assemble(load(_CALL, dispatch(cases, _allowed)))
+    return assemble(load(CALL, dispatch(cases, _allowed)))
 
 
 @overload
@@ -275,4 +275,4 @@ def _argument(index: int, then: Code, *, mask: int | None = None) -> Code:
 
 
 def _refused(error: int) -> Code:
-    return answer(_ERRNO | error)
+    return answer(ERRNO | error)

@@ -8,6 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+NEEDED: Final = ("memory", "pids")
+WELCOME: Final = ("cpu",)
+"""The controllers that groups are of no use without, and those that are taken where they are there."""
+
 NICENESS_OF_WORKERS: Final = 1 / 3
 """What one busy processor of workers weighs against an ordinary process: what a niceness of 5 does (sched(7)).
 

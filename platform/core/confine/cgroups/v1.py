@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Final
 
 from cloudserve.core.confine.cgroups.groups import (
+    NEEDED,
     NICENESS_OF_WORKERS,
+    WELCOME,
     Group,
     Parent,
     Unavailable,
@@ -17,8 +19,6 @@ from cloudserve.core.confine.cgroups.groups import (
 )
 from cloudserve.core.confine.cgroups.places import Surroundings
 
-_NEEDED: Final = ("memory", "pids")
-_WELCOME: Final = ("cpu",)
 _ORDINARY_WEIGHT: Final = 1024
 _TRIAL: Final = "-trial"
 
@@ -82,13 +82,13 @@ def open_parent(around: Surroundings) -> Parent:
 
 
 def _own_folders(around: Surroundings) -> dict[str, Path]:
-    missing = [controller for controller in _NEEDED if controller not in around.folders]
+    missing = [controller for controller in NEEDED if controller not in around.folders]
     if missing:
         raise Unavailable(
             f"There is no control group for {' and '.join(missing)} to be seen.",
             "In a container, make /sys/fs/cgroup of the host visible and writable to it.",
         )
-    return {name: around.folders[name] for name in (*_NEEDED, *_WELCOME) if name in around.folders}
+    return {name: around.folders[name] for name in (*NEEDED, *WELCOME) if name in around.folders}
 
 
 def _refused(error: OSError) -> Unavailable:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from cloudserve.core.confine.cgroups.groups import (
+    NEEDED,
     NICENESS_OF_WORKERS,
+    WELCOME,
     Group,
     Parent,
     Unavailable,
@@ -25,8 +27,6 @@ from cloudserve.core.confine.cgroups.places import Surroundings
 LEAF: Final = "cloudserve"
 """The group of the platform's own processes."""
 
-_NEEDED: Final = ("memory", "pids")
-_WELCOME: Final = ("cpu",)
 _ORDINARY_WEIGHT: Final = 100
 _MOST_WEIGHT: Final = 10_000
 _TRIAL: Final = "-trial"
@@ -108,7 +108,7 @@ def _above_leaf(around: Surroundings, own: Path) -> Path:
         others = set((own / "cgroup.procs").read_text("ascii").split()) - around.ancestors()
     except OSError as error:
         raise _refused(error, own) from error
-    missing = [controller for controller in _NEEDED if controller not in offered]
+    missing = [controller for controller in NEEDED if controller not in offered]
     if missing:
         raise Unavailable(f"The control group {own} has no controller for {' and '.join(missing)}.", _REMEDY)
     if others:
@@ -119,7 +119,7 @@ def _above_leaf(around: Surroundings, own: Path) -> Path:
 def _hand_on(folder: Path) -> frozenset[str]:
     """Enables the controllers for the groups below a folder. Returns which."""
     offered = (folder / "cgroup.controllers").read_text("ascii").split()
-    wanted = [name for name in (*_NEEDED, *_WELCOME) if name in offered]
+    wanted = [name for name in (*NEEDED, *WELCOME) if name in offered]
     write(folder / "cgroup.subtree_control", " ".join(f"+{name}" for name in wanted))
     return frozenset(wanted)
 

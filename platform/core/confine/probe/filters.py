@@ -6,7 +6,6 @@ severest verdict counts.
 """
 
 import errno
-import fcntl
 import os
 import socket
 import struct
@@ -15,29 +14,19 @@ from typing import Final
 
 from cloudserve.core.confine import syscalls as linux
 from cloudserve.core.confine.bpf import answer, assemble, if_equal, load
+from cloudserve.core.confine.egress.notifications import Listener
 from cloudserve.core.confine.probe.child import NoEffectError, must_fail, succeeded
-from cloudserve.core.confine.seccomp import install
+from cloudserve.core.confine.seccomp import ALLOW, CALL, ERRNO, NOTIFY, install
 
 _FILTERED: Final = "pidfd_send_signal"
-_REFUSE: Final = 0x00050000 | errno.ENOTTY  # SECCOMP_RET_ERRNO, with a word that this call never says
-_NOTIFY: Final = 0x7FC00000
-_ALLOW: Final = 0x7FFF0000
+_REFUSE: Final = ERRNO | errno.ENOTTY  # a word that this call never says
 _WORD: Final = b"cloudserve\0"
-
-# linux/seccomp.h
-_CALL: Final = 0
-_ADD_AND_SEND: Final = 2
-_RECEIVE: Final = 0xC0502100
-_SEND: Final = 0xC0182101
-_ADD_DESCRIPTOR: Final = 0x40182103
-_NOTIFICATION: Final = struct.Struct("=QIIiIQ6Q")
-_ANSWER: Final = struct.Struct("=Qqi4x")
-_ADDITION: Final = struct.Struct("=QIIII")
+_WORD_AT: Final = 1  # of the call's arguments
 
 
 def _filter(verdict: int) -> bytes:
     """Returns a filter that gives one call a verdict and lets all else pass."""
-    return assemble(load(_CALL, if_equal(linux.number(_FILTERED), answer(verdict), answer(_ALLOW))))
+    return assemble(load(CALL, if_equal(linux.number(_FILTERED), answer(verdict), answer(ALLOW))))
 
 
 def seccomp() -> None:
@@ -58,16 +47,17 @@ class Notifying:
         code, descriptors, _, _ = socket.recv_fds(ours, 4, 1)
         if not descriptors:
             raise OSError(struct.unpack("=i", code)[0], "in the child")
-        self.listener = descriptors[0]
+        self.listener = Listener(descriptors[0])
         ours.send(b".")
-        notification = bytearray(_NOTIFICATION.size)
-        fcntl.ioctl(self.listener, _RECEIVE, notification)
-        self.id, _, _, _, _, _, _, self.address, *_ = _NOTIFICATION.unpack(notification)
+        received = self.listener.receive()
+        if received is None:
+            raise NoEffectError
+        self.call = received
 
     @staticmethod
     def _notify(channel: socket.socket) -> None:
         try:
-            listener = install(_filter(_NOTIFY), listener=True)
+            listener = install(_filter(NOTIFY), listener=True)
         except OSError as error:
             channel.send(struct.pack("=i", error.errno))
             os._exit(0)
@@ -77,15 +67,11 @@ class Notifying:
         os.fstat(got)
         os._exit(0)
 
-    def answer(self, value: int) -> None:
-        """Lets the call return a number."""
-        fcntl.ioctl(self.listener, _SEND, _ANSWER.pack(self.id, value, 0))
-
 
 def notification() -> None:
     """Answers a call of another process."""
     notifying = Notifying()
-    notifying.answer(0)
+    notifying.listener.answer(notifying.call, 0)
     succeeded(notifying.child)
 
 
@@ -93,7 +79,7 @@ def notifier_memory() -> None:
     """Reads what the call of another process points at."""
     notifying = Notifying()
     with Path(f"/proc/{notifying.child}/mem").open("rb", buffering=0) as memory:
-        memory.seek(notifying.address)
+        memory.seek(notifying.call.arguments[_WORD_AT])
         if memory.read(len(_WORD)) != _WORD:
             raise NoEffectError
 
@@ -102,9 +88,7 @@ def notifier_handover() -> None:
     """Has the call of another process return a descriptor that this one has made."""
     notifying = Notifying()
     with socket.socket(socket.AF_UNIX) as made:
-        fcntl.ioctl(
-            notifying.listener, _ADD_DESCRIPTOR, _ADDITION.pack(notifying.id, _ADD_AND_SEND, made.fileno(), 0, 0)
-        )
+        notifying.listener.answer_with(notifying.call, made, close_on_exec=False)
     succeeded(notifying.child)
 
 
