@@ -5,9 +5,9 @@ Guarantees
   id, so that a batch that was cut off is delivered again without harm.
 - A store that is away is waited for. A record that the store refuses, and a line that can't be read, are logged and
   passed over; the others arrive.
-- Calls go first: while many come in, delivery takes a tenth of the time and rests for nine. The fuller the spool is,
-  the shorter it rests, and from half full on it does not, so that a load which lasts makes calls slower before it
-  costs a record.
+- Calls go first: what a batch leaves little of waits for more of it, and while many come in, delivery takes a tenth of
+  the time and rests for nine. The fuller the spool is, the shorter it rests, and from half full on it does not, so that
+  a load which lasts makes calls slower before it costs a record.
 """
 
 import asyncio
@@ -27,6 +27,10 @@ LONGEST_REST: Final = 9.0
 BUSY_CALLS: Final = 20
 """Calls between two batches that mean many: a batch of about 100 records takes a few milliseconds."""
 BATCH_BYTES: Final = 32 * 1024
+_FULL_BYTES: Final = BATCH_BYTES // 2
+"""Of a batch that leaves more behind it. After a smaller one the spool is empty but for what came in meanwhile: without
+a rest, a slow store would be given each call's record by itself, with a transaction for each.
+"""
 ADOPT_SECONDS: Final = 10.0
 
 _log = logging.getLogger(__name__)
@@ -55,7 +59,7 @@ class Delivery:
         self._task = None
         with contextlib.suppress(TimeoutError, Unavailable):
             async with asyncio.timeout(grace_seconds):
-                while await self._deliver_one():
+                while await self._deliver_one() > 0:
                     pass
         self._spool.close()
 
@@ -68,29 +72,29 @@ class Delivery:
                 self._spool.adopt()
                 adopt_at = began + ADOPT_SECONDS
             try:
-                more = await self._deliver_one()
+                delivered = await self._deliver_one()
             except Unavailable as error:
                 _log.warning("records wait for the store: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             worked = time.monotonic() - began
             calls_before, calls = calls, self._spool.appended
-            if not more:
+            if delivered < _FULL_BYTES:
                 await asyncio.sleep(IDLE_SECONDS)
             elif calls - calls_before > BUSY_CALLS:
                 await asyncio.sleep(worked * LONGEST_REST * max(0.0, 1 - 2 * self._spool.fullness))
             else:
                 await asyncio.sleep(worked)
 
-    async def _deliver_one(self) -> bool:
-        """Delivers a batch; False when nothing waits. Raises `Unavailable`."""
+    async def _deliver_one(self) -> int:
+        """Delivers a batch. Returns its bytes, 0 when nothing waits. Raises `Unavailable`."""
         waiting = self._spool.next_lines(BATCH_BYTES)
         if waiting is None:
-            return False
+            return 0
         file, lines = waiting
         await self._record(_read(lines))
         file.deliver(len(lines))
-        return True
+        return len(lines)
 
     async def _record(self, batch: Sequence[Execution]) -> None:
         try:

@@ -19,7 +19,11 @@ _IDLE_WORKERS: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """One figure with its bound. `scenario` is the part of the report that `read` finds it in."""
+    """One figure with its bound. `scenario` is the part of the report that `read` finds it in.
+
+    `is_steady` is whether two runs of the same code find about the same: what one run says of another figure proves
+    nothing, so the tests show it only.
+    """
 
     name: str
     scenario: str
@@ -27,6 +31,7 @@ class Goal:
     direction: Literal["at least", "at most"]
     bound: float
     read: Callable[[Mapping[str, Any]], float]
+    is_steady: bool = True
 
     @property
     def is_relative(self) -> bool:
@@ -122,5 +127,21 @@ GOALS: Final = (
         "CPU time of a warm Python call, with walls", "walls", "times", "at most", 1.05, _at("python", "cpu", "median")
     ),
     Goal("CPU time of a warm Node call, with walls", "walls", "times", "at most", 1.05, _at("node", "cpu", "median")),
-    Goal("A stranger's p95 beside 8 spinning neighbours", "neighbours", "times", "at most", 2, _at("times", "median")),
+    Goal(
+        "A stranger's mean beside 8 spinning neighbours",
+        "neighbours",
+        "times",
+        "at most",
+        2,
+        _at("mean", "times", "median"),
+    ),
+    Goal(  # near one call in twenty waits for a tick of the scheduler, and whether it is more decides (performance.md)
+        "A stranger's p95 beside 8 spinning neighbours",
+        "neighbours",
+        "times",
+        "at most",
+        2,
+        _at("p95", "times", "median"),
+        is_steady=False,
+    ),
 )

@@ -129,12 +129,16 @@ def _growth(found: dict[str, Any]) -> list[Table]:
 
 
 def _neighbours(found: dict[str, Any]) -> list[Table]:
+    titles = {
+        "aloneMs": "alone",
+        "besideMs": f"beside {found['neighbours']} spinning functions",
+        "times": "times",
+    }
     rows = [
-        ["alone", _spread(found["aloneMs"], "{:.1f}")],
-        [f"beside {found['neighbours']} spinning functions", _spread(found["besideMs"], "{:.1f}")],
-        ["times", _spread(found["times"], "{:.1f}")],
+        [title, *(_spread(found[figure][name], "{:.1f}") for figure in ("mean", "p95"))]
+        for name, title in titles.items()
     ]
-    return [Table("neighbours", "A stranger's calls", ["", "p95 ms"], rows)]
+    return [Table("neighbours", "A stranger's calls", ["", "mean ms", "p95 ms"], rows)]
 
 
 def _walls(found: dict[str, Any]) -> list[Table]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cloudserve.core.ids import new_id
-from cloudserve.core.models.execution import Usage
+from cloudserve.core.models.execution import ExecutionLog, Usage
 from cloudserve.core.models.function import Egress, Function, Limits
 from cloudserve.core.store.abc import Unavailable
 from cloudserve.core.store.sqlite import SqliteStore
@@ -133,6 +133,32 @@ async def test_one_bad_record_holds_no_other_up(
     await delivery.start()
     ids = {usage.id for usage in await arrived(store, function, 19)}
     assert ids == {one.split(b'"')[1].decode() for one in lines} - {bad}
+    await delivery.close()
+
+
+async def test_single_records_are_delivered_together(
+    tmp_path: Path, store: SqliteStore, function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that takes as long as it is to the next call is not given each call's record by itself."""
+    batches = 0
+    record = store.logs.record
+
+    async def slow(logs: Sequence[ExecutionLog]) -> None:
+        nonlocal batches
+        batches += 1
+        await asyncio.sleep(0.01)
+        await record(logs)
+
+    monkeypatch.setattr(store.logs, "record", slow)
+    spool = Spool(tmp_path / "spool")
+    delivery = Delivery(spool, store)
+    await delivery.start()
+    began = time.monotonic()
+    for _ in range(100):
+        spool.append(line(function))
+        await asyncio.sleep(0.005)
+    assert batches <= 2 + (time.monotonic() - began) / deliver.IDLE_SECONDS
+    await arrived(store, function, 100)
     await delivery.close()
 
 

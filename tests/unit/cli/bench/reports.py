@@ -23,6 +23,7 @@ def made_up() -> dict[str, Any]:
         for contender in CONTENDERS
     }
     cold: dict[str, Any] = {"calls": 200, "p50Ms": 5.0, "p99Ms": 20.0}
+    calls = {"aloneMs": spread(1), "besideMs": spread(1.5), "times": spread(1.5)}
     imports = {"importMs": spread(30), "p50MsWithoutImport": 6.0}
     burst = {"calls": 200, "p50Ms": spread(100), "p99Ms": spread(200)}
     return {
@@ -58,7 +59,7 @@ def made_up() -> dict[str, Any]:
             },
             "idle": {"workers": 50, "python": {"mib": 100.0}, "node": {"mib": 300.0}, "mixed": {"mib": 200.0}},
             "growth": {"calls": 270_000, "residentMib": 150.0, "grownMib": 0.1, "over": 200_000},
-            "neighbours": {"neighbours": 8, "aloneMs": spread(1), "besideMs": spread(1.5), "times": spread(1.5)},
+            "neighbours": {"neighbours": 8, "mean": calls, "p95": calls},
             "walls": {name: {"speed": spread(0.99), "cpu": spread(1.01)} for name in ("python", "node")},
         },
     }
