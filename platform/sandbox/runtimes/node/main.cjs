@@ -9,6 +9,7 @@ const { load } = require('./loading.cjs');
 const { Logs } = require('./logs.cjs');
 const { leaveOutRuntime } = require('./memory.cjs');
 const { CACHE, HELLO, READY, REFUSED, SPECIALISE, emptyFrame, textFrame } = require('./protocol.cjs');
+const { rehearse } = require('./rehearsal.cjs');
 const { findHandler } = require('./shapes/index.cjs');
 const { Server } = require('./server.cjs');
 const system = require('./system.cjs');
@@ -28,7 +29,7 @@ function main() {
       cache = null;
     }
   });
-  wire.send(emptyFrame(HELLO, 0, 0));
+  rehearse().then(() => wire.send(emptyFrame(HELLO, 0, 0)));
 }
 
 async function specialise(wire, spec, cache) {

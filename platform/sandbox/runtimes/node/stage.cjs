@@ -1,0 +1,5 @@
+'use strict';
+
+// The function of the rehearsal.
+
+module.exports = (context) => ({ hello: context.body.name });
