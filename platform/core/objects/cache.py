@@ -71,7 +71,8 @@ class TreeCache:
     async def _make(self, key: str, sha256: str, folder: Path) -> Path:
         archive = self._trees / f"{_DRAFT}{sha256}.{new_id()}.tar.gz"
         try:
-            await asyncio.to_thread(self._trees.mkdir, mode=0o755, parents=True, exist_ok=True)
+            if not self._trees.is_dir():
+                await asyncio.to_thread(self._trees.mkdir, mode=0o755, parents=True, exist_ok=True)
             await self._objects.fetch(key, archive, sha256=sha256)
             with suppress(FileExistsError):  # another process was first, and its tree is as good
                 await asyncio.to_thread(unpack_tree, archive, folder)
