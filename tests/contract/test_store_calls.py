@@ -31,6 +31,15 @@ class TestUsages:
         assert found.stats == Stats(executed=11, errors=2, avg_latency=5, avg_memory=10, last_executed=NOW + HOUR)
         assert len((await store.usages.list(function.owner_id, function.id, limit=99)).rows) == 11
 
+    async def test_restored_records_are_not_counted(self, store: Store, second: Store, function: Function) -> None:
+        """Their function's totals have them already; each is added once, and none of a function that is gone."""
+        usages = [a_usage(function) for _ in range(5)]
+        await asyncio.gather(*(way.usages.restore(usages) for way in (store, second)))
+        await store.usages.restore([*usages, a_usage(a_function(function.owner_id))])
+        assert await store.usages.latest(function.owner_id) == usages[::-1]
+        await store.usages.record(usages)
+        assert await store.functions.get(function.owner_id, function.id) == function
+
     async def test_records_come_back_as_they_were_added(self, store: Store, function: Function) -> None:
         """Newest first: of a function in pages, of an owner the latest."""
         other = a_function(function.owner_id)

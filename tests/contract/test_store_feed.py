@@ -101,6 +101,15 @@ async def test_a_function_that_is_forgotten_is_told_of(store: Store, function: F
     assert await _told(store, store.functions.forget(function.owner_id, function.id)) == told
 
 
+async def test_a_restored_function_is_told_of(store: Store, function: Function) -> None:
+    """Its live version is new to every gateway; the records of its calls are news to none."""
+    told = {("function", function.id, function.owner_id)}
+    live = function.model_copy(update={"live_version": 1, "live_sequence": 1})
+    assert await _told(store, store.functions.restore(live)) == told
+    assert await _told(store, store.functions.restore(live)) == set()
+    assert await _told(store, store.usages.restore([a_usage(function)])) == set()
+
+
 async def test_what_was_refused_is_not_told_of(store: Store, owner: Owner) -> None:
     """A change and its row come together or not at all."""
     before = await store.last_change()

@@ -8,7 +8,7 @@ import pytest
 from cloudserve.core.ids import new_id
 from cloudserve.core.models.function import Cors, Function, Stats
 from cloudserve.core.models.owner import Owner
-from cloudserve.core.store.abc import Gone, Store
+from cloudserve.core.store.abc import Gone, Store, Taken
 from tests.contract.asking import outcomes
 from tests.contract.records import (
     HOUR,
@@ -75,6 +75,7 @@ class TestFunctions:
                 await store.functions.next_sequence(stranger, f),
                 await store.functions.go_live(stranger, f, number=1, sequence=9, at=NOW),
                 await store.functions.set_status(stranger, f, "failed", sequence=0),
+                await store.functions.restore(function.model_copy(update={"owner_id": stranger, "id": f})),
                 await store.functions.delete(stranger, f),
                 await store.functions.forget(stranger, f),
                 await store.versions.get(stranger, f, 1),
@@ -146,6 +147,31 @@ class TestFunctions:
         await store.usages.record([a_usage(thief)])
         found = await store.functions.get(function.owner_id, function.id)
         assert found == function
+
+    async def test_a_function_is_restored_as_it_was(self, store: Store, owner: Owner) -> None:
+        """Live version, counts, times and averages that no product gives exactly; once it is live, it stays."""
+        stats = Stats(executed=49, errors=2, avg_latency=1 / 49, avg_memory=59.7 / 49, last_executed=NOW)
+        function = a_function(owner.id, is_active=False, auth="public", cors=Cors(), status="active", stats=stats)
+        function.latest_version, function.sequence, function.deployed_at = 3, 5, NOW
+        function.created_at = function.updated_at = NOW - HOUR
+        await store.functions.add(function)
+        assert await store.functions.get(owner.id, function.id) == function
+        function.live_version, function.live_sequence = 2, 4
+        assert await store.functions.restore(function)
+        assert await store.functions.get(owner.id, function.id) == function
+        assert not await store.functions.restore(function.model_copy(update={"live_version": 1}))
+        assert await store.functions.get(owner.id, function.id) == function
+
+    async def test_what_was_asked_for_since_is_not_restored_over(self, store: Store, function: Function) -> None:
+        """A function whose owner has begun a deploy has a row of its own by then; a name that is taken is refused."""
+        assert await store.functions.next_version(function.owner_id, function.id)
+        before = await store.functions.get(function.owner_id, function.id)
+        assert not await store.functions.restore(function)
+        assert await store.functions.get(function.owner_id, function.id) == before
+        await store.functions.add(other := a_function(function.owner_id))
+        with pytest.raises(Taken, match="name"):
+            await store.functions.restore(other.model_copy(update={"name": function.name}))
+        assert await store.functions.get(other.owner_id, other.id) == other
 
     @pytest.mark.parametrize("kept_by", ["version", "build", None])
     async def test_only_a_function_that_never_deployed_can_be_forgotten(

@@ -212,6 +212,15 @@ class Functions(ABC):
         """Tells how the newest deploy stands; one that is not the newest any more changes nothing."""
 
     @abstractmethod
+    async def restore(self, function: Function) -> bool:
+        """Puts the whole row, live version, counts and times included, in place of one that was never live.
+
+        For an import, which adds the row without a live version, then the versions, and ends with this. The row that
+        is there must have the same id, owner and `sequence`, and a `live_sequence` of 0. False, and nothing is
+        changed, when it has not. Raises `Taken("name")`.
+        """
+
+    @abstractmethod
     async def delete(self, owner_id: str, function_id: str) -> bool:
         """Deletes a function with its versions, builds, secrets, usages and logs."""
 
@@ -299,6 +308,10 @@ class Usages(ABC):
         """
 
     @abstractmethod
+    async def restore(self, usages: Sequence[Usage]) -> None:
+        """Adds records that their functions' stats count already; otherwise as `record`."""
+
+    @abstractmethod
     async def latest(self, owner_id: str, *, limit: int = 20) -> Sequence[Usage]: ...
 
     @abstractmethod
@@ -378,8 +391,8 @@ class Store(ABC):
         """Returns what changed after a cursor, oldest first, at most 1,000.
 
         A row is written with the change it tells of: an owner's making, name, activity or end, a function's making,
-        activity, access, live version, secrets or end, a key's making or end. A later change of the same thing may
-        stand for the earlier ones. One call may tell of a change twice, never not at all.
+        activity, access, live version, restoring, secrets or end, a key's making or end. A later change of the
+        same thing may stand for the earlier ones. One call may tell of a change twice, never not at all.
         """
 
     @abstractmethod

@@ -43,6 +43,9 @@ class SqliteUsages(abc.Usages):
 
         await self._db.write(work)
 
+    async def restore(self, usages: Sequence[Usage]) -> None:
+        await self._db.write(lambda db: _add_new(db, USAGES, usages))
+
     async def latest(self, owner_id: str, *, limit: int = 20) -> Sequence[Usage]:
         where = "owner_id = ? ORDER BY id DESC LIMIT ?"
         return await self._db.read(lambda db: USAGES.all(db, where, (owner_id, limit)))

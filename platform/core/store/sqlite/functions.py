@@ -9,6 +9,7 @@ from cloudserve.core.models.base import utc_now
 from cloudserve.core.models.function import Cors, DeployStatus, Function, Stats
 from cloudserve.core.models.owner import Secret
 from cloudserve.core.store import abc
+from cloudserve.core.store.averages import total_of
 from cloudserve.core.store.sqlite.database import Database
 from cloudserve.core.store.sqlite.rows import Table, milliseconds, moment, note_change
 
@@ -22,8 +23,8 @@ class _FunctionTable(Table[Function]):
             "cors": record.cors and record.cors.model_dump_json(),
             "executed": stats.executed,
             "errors": stats.errors,
-            "total_latency": stats.avg_latency * stats.executed,
-            "total_memory": stats.avg_memory * stats.executed,
+            "total_latency": total_of(stats.avg_latency, stats.executed),
+            "total_memory": total_of(stats.avg_memory, stats.executed),
             "last_executed": stats.last_executed and milliseconds(stats.last_executed),
         }
 
@@ -112,6 +113,18 @@ class SqliteFunctions(abc.Functions):
         """
         values = (status, error, milliseconds(utc_now()), owner_id, function_id, sequence)
         return await self._db.write(lambda db: db.execute(statement, values).rowcount > 0)
+
+    async def restore(self, function: Function) -> bool:
+        same = "id = ? AND owner_id = ? AND sequence = ? AND live_sequence = 0"
+
+        def work(db: sqlite3.Connection) -> bool:
+            if FUNCTIONS.one(db, same, (function.id, function.owner_id, function.sequence)) is None:
+                return False
+            FUNCTIONS.replace(db, function)
+            note_change(db, "function", function.id, function.owner_id)
+            return True
+
+        return await self._db.write(work)
 
     async def delete(self, owner_id: str, function_id: str) -> bool:
         return await self._db.write(_deleting(owner_id, function_id, "TRUE"))
