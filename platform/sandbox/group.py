@@ -15,6 +15,7 @@ from cloudserve.sandbox.abc import Deployment, LogEntry
 from cloudserve.sandbox.ends import WorkerLost
 from cloudserve.sandbox.failures import Failure
 from cloudserve.sandbox.flight import Flight
+from cloudserve.sandbox.processors import Processors
 from cloudserve.sandbox.spread import ENOUGH, PATIENCE_SECONDS, Spread
 from cloudserve.sandbox.worker import Worker
 
@@ -35,6 +36,7 @@ class Group:
         queue_seconds: float,
         grow: Callable[["Group"], None],
         on_idle: Callable[[], None],
+        processors: Processors,
     ) -> None:
         self.deployment = deployment
         self.workers: set[Worker] = set()
@@ -44,7 +46,7 @@ class Group:
         self.waiting: deque[Flight] = deque()
         self._notes: list[LogEntry] = []
         self._free: list[Worker] = []
-        self._spread = Spread()
+        self._spread = Spread(processors)
         self._held: deque[Flight] = deque()
         self._looking = False
         self._grow = grow
@@ -205,12 +207,13 @@ class Group:
             asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._look_at_held)
 
     def _look_at_held(self) -> None:
-        """Wakes further workers for held calls, one for each that is at a long call."""
+        """Wakes further workers for held calls: one for each that is at a long call, or for all where few won't do."""
         self._looking = False
         held, free = self._held, self._free
+        busy = len(self.workers) - len(free)
         begun = time.perf_counter() - PATIENCE_SECONDS
         long = sum(1 for worker in self.workers if worker.busy and worker.calls.last_begun < begun)
-        more = ENOUGH + long - (len(self.workers) - len(free))
+        more = ENOUGH + long - busy if self._spread.is_enough(busy) else len(held)
         while held and (free or not self.workers) and more > 0:
             flight = held.popleft()
             if flight.answered:

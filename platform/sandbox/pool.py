@@ -17,6 +17,7 @@ from cloudserve.sandbox.failures import Failure, error_of
 from cloudserve.sandbox.flight import Flight
 from cloudserve.sandbox.group import Group
 from cloudserve.sandbox.launch import Launcher
+from cloudserve.sandbox.processors import Processors
 from cloudserve.sandbox.watch.pressure import Pressure
 from cloudserve.sandbox.watch.watch import Duties, Watch
 from cloudserve.sandbox.worker import Worker
@@ -83,6 +84,7 @@ class LocalSandbox(Sandbox):
         self._members: set[Worker] = set()
         self._starved: dict[Group, None] = {}
         self._code_caches = CodeCaches()
+        self._processors = Processors()
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting = 0
         self._starts = 0
@@ -167,7 +169,7 @@ class LocalSandbox(Sandbox):
         if group is not None:  # the same version with another environment, such as a changed secret
             group.retire()
             self._forget(group)
-        group = Group(deployment, self._queue_seconds, self._grow, self._feed_starved)
+        group = Group(deployment, self._queue_seconds, self._grow, self._feed_starved, self._processors)
         self._groups[deployment.version_id] = group
         self._all_groups.add(group)
         return group

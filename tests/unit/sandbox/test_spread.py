@@ -10,10 +10,23 @@ from cloudserve.core.models.function import Egress, Limits
 from cloudserve.sandbox.abc import Call, Deployment
 from cloudserve.sandbox.flight import Flight
 from cloudserve.sandbox.group import Group
+from cloudserve.sandbox.processors import Processors
 from cloudserve.sandbox.spread import ENOUGH, PATIENCE_SECONDS, Spread
 from cloudserve.sandbox.worker import Worker
 
 MANY = 4 * ENOUGH
+
+
+class Host(Processors):
+    """Processors that have time left when the test says so."""
+
+    def __init__(self, *, left: bool = False) -> None:
+        super().__init__()
+        self.left = left
+
+    def have_left(self) -> bool:
+        """Says what the test says."""
+        return self.left
 
 
 @dataclass
@@ -64,7 +77,7 @@ def deployment(**limits: int) -> Deployment:
 
 def group_of(count: int, **limits: int) -> tuple[Group, list[FakeWorker]]:
     """Returns a group of so many idle workers, which starts no more."""
-    group = Group(deployment(**limits), 10, lambda _: None, lambda: None)
+    group = Group(deployment(**limits), 10, lambda _: None, lambda: None, Host())
     workers = [FakeWorker() for _ in range(count)]
     for worker in workers:
         group.joined(cast("Worker", worker))
@@ -142,10 +155,16 @@ async def test_workers_that_take_several_calls_are_filled_one_after_the_other() 
 
 def test_short_calls_that_had_to_wait_for_a_processor_are_not_taken_for_long_ones() -> None:
     """As long as one in ten is short, the version's calls are: the others were as short, and only had to wait."""
-    spread = Spread()
+    spread = Spread(Host())
     for number in range(1000):
         spread.ended(PATIENCE_SECONDS / 10 if number % 10 == 0 else PATIENCE_SECONDS * 2)
         assert spread.is_enough(ENOUGH)
     for _ in range(1000):
         spread.ended(PATIENCE_SECONDS * 2)
     assert not spread.is_enough(ENOUGH)
+
+
+def test_calls_do_not_wait_while_the_processors_have_time() -> None:
+    """What keeps their workers busy is then not computing, however short they are."""
+    assert Spread(Host()).is_enough(ENOUGH)
+    assert not Spread(Host(left=True)).is_enough(ENOUGH)
