@@ -209,6 +209,14 @@ async def test_environment_and_secrets_are_the_functions_own(
     assert "first" not in repr(one)
 
 
+async def test_what_the_runtime_rehearsed_is_not_there(functions: Functions) -> None:
+    """A Node worker has gone through a call of its own before: its module and what it answered are gone."""
+    code = "module.exports = () => Object.keys(require.cache).filter((file) => file.endsWith('stage.cjs'));"
+    answer = await functions.call(functions.deploy("node", code))
+    assert orjson.loads(await read(answer)) == []
+    assert not answer.outcome.logs
+
+
 async def test_an_error_that_nobody_can_catch_fails_its_call(functions: Functions) -> None:
     """In Node, what a timer throws fails the call that set it, and the worker ends, as its state is unknown."""
     code = "module.exports = () => new Promise(() => setTimeout(() => { throw new Error('late'); }, 10));"
