@@ -30,7 +30,12 @@ def rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def slope(points: Sequence[tuple[float, float]]) -> float:
-    """Returns how much `y` grows for each `x`: of the straight line that fits the points best (least squares)."""
-    xs, ys = zip(*points, strict=True)
-    return statistics.linear_regression(xs, ys).slope
+def rise(points: Sequence[tuple[float, float]]) -> float:
+    """Returns how much the peaks of `y` grow for each `x`, from the first half of the points to the second.
+
+    What goes up and down, as a heap with a garbage collector does, has its peaks in both halves: a straight line would
+    take the phase that it ends in for growth.
+    """
+    first, second = points[: len(points) // 2], points[-(len(points) // 2) :]
+    distance = statistics.fmean(x for x, _ in second) - statistics.fmean(x for x, _ in first)
+    return (max(y for _, y in second) - max(y for _, y in first)) / distance

@@ -11,14 +11,14 @@ from cloudserve.cli.bench.memory import resident_kib
 from cloudserve.cli.bench.processes import settle, tree
 from cloudserve.cli.bench.seeding import Seed
 from cloudserve.cli.bench.session import Session
-from cloudserve.cli.bench.statistics import rounded, slope
+from cloudserve.cli.bench.statistics import rise, rounded
 from cloudserve.cli.bench.subject import platform
 
 CONNECTIONS: Final = 8
 
 _CONCURRENCY: Final = 16
 _SETTLE_SECONDS: Final = 20.0
-_LEAST_LOOKS: Final = 4
+_LEAST_LOOKS: Final = 12
 _WARM_UP_SHARE: Final = 0.25
 """Of the looks at the memory, the first ones do not count: pools fill and allocators find their size."""
 
@@ -27,7 +27,7 @@ Look = tuple[int, dict[int, int]]
 
 
 def measure(session: Session) -> dict[str, Any]:
-    """Returns the MiB by which all lasting processes of the platform grow over `plan.growth_calls`, by the slope."""
+    """Returns the MiB by which all lasting processes of the platform grow over `plan.growth_calls`."""
     load.require_wrk()
     seeds = [
         Seed("python", "python", functions.source("hello_async.py"), _CONCURRENCY),
@@ -43,16 +43,16 @@ def measure(session: Session) -> dict[str, Any]:
             settle(subject.pid, _SETTLE_SECONDS)
             looks.append((calls, {pid: resident_kib([pid]) for pid in tree(subject.pid)}))
             session.say(f"{calls} calls")
-    points = _of_lasting(looks[round(len(looks) * _WARM_UP_SHARE) :])
+    processes = _lasting(looks[round(len(looks) * _WARM_UP_SHARE) :])
     return {
         "calls": calls,
-        "residentMib": rounded(points[-1][1]),
-        "grownMib": rounded(slope(points) * session.plan.growth_calls),
+        "residentMib": rounded(sum(points[-1][1] for points in processes)),
+        "grownMib": rounded(sum(rise(points) for points in processes) * session.plan.growth_calls),
         "over": session.plan.growth_calls,
     }
 
 
-def _of_lasting(looks: list[Look]) -> list[tuple[float, float]]:
-    """Returns, by calls, the MiB of the processes that were there at every look: blank workers come and go."""
-    lasting = set.intersection(*(set(kib) for _, kib in looks))
-    return [(calls, sum(kib[pid] for pid in lasting) / 1024) for calls, kib in looks]
+def _lasting(looks: list[Look]) -> list[list[tuple[float, float]]]:
+    """Returns, by calls, the MiB of each process that was there at every look: blank workers come and go."""
+    pids = set.intersection(*(set(kib) for _, kib in looks))
+    return [[(calls, kib[pid] / 1024) for calls, kib in looks] for pid in pids]

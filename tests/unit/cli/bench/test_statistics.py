@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudserve.cli.bench.statistics import percentile, slope, spread
+from cloudserve.cli.bench.statistics import percentile, rise, spread
 
 VALUES = st.lists(st.floats(0.001, 1e6), min_size=1, max_size=50)
 
@@ -35,6 +35,8 @@ def test_figures_have_four_digits() -> None:
     assert spread([123456.789])["median"] == 123500
 
 
-def test_a_slope_is_the_growth_for_each_step() -> None:
-    """Of points that lie on a line, that line's."""
-    assert slope([(0, 10), (1000, 12), (2000, 14)]) == pytest.approx(0.002)
+def test_a_rise_is_the_growth_of_the_peaks() -> None:
+    """For each step from one half to the other; what goes up and down without growing rises by nothing."""
+    assert rise([(0, 10), (1000, 12), (2000, 14), (3000, 16)]) == pytest.approx(4 / 2000)
+    assert rise([(0, 10), (1000, 30), (2000, 20), (3000, 30)]) == 0
+    assert rise([(0, 30), (1000, 10), (2000, 10), (3000, 30)]) == 0
