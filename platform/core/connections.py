@@ -40,4 +40,4 @@ class Connections(BaseSettings):
     def load(cls) -> "Connections":
         """Reads the environment and the secret files. Raises pydantic's ValidationError, which names what is wrong."""
         folder = os.environ.get(SECRETS_DIR)
-        return cls(_secrets_dir=Path(folder) if folder else None)  # type: ignore[call-arg]  # pydantic's own argument
+        return cls(_secrets_dir=Path(folder) if folder else None)
