@@ -15,7 +15,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import IO, Final, Protocol, cast
 
 from cloudserve.core.ids import new_id
 
@@ -30,25 +30,40 @@ class BadTree(ValueError):  # noqa: N818 - reads as what it is
     """A folder that can't be packed, or an archive that can't be unpacked; the message names the member."""
 
 
+class Sink(Protocol):
+    """What takes an archive as it is written."""
+
+    def write(self, data: bytes, /) -> object:
+        """Takes a piece."""
+
+
 def pack_tree(folder: Path, target: Path) -> None:
     """Packs what is in `folder` into the .tar.gz `target`, which appears whole.
 
     Raises `BadTree` for a link that leads out of the folder, and for what is no file, folder or link.
     """
-    entries = sorted(_walk(folder), key=lambda entry: entry[0].parts)
-    _check_links({path.parts: str(real.readlink()) for path, real in entries if real.is_symlink()})
     draft = target.with_name(f".{target.name}.{new_id()}")
     try:
-        with (
-            draft.open("xb") as raw,
-            gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=raw, mtime=0) as packed,
-            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
-        ):
-            for path, real in entries:
-                _pack(archive, path, real)
+        with draft.open("xb") as raw:
+            write_tree(folder, raw)
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def write_tree(folder: Path, sink: Sink, *, level: int = _LEVEL) -> None:
+    """Writes the .tar.gz of a folder to `sink`; `level` is zlib's, 0 for an archive that is made fast and not small.
+
+    Raises `BadTree` like `pack_tree`.
+    """
+    entries = sorted(_walk(folder), key=lambda entry: entry[0].parts)
+    _check_links({path.parts: str(real.readlink()) for path, real in entries if real.is_symlink()})
+    with (
+        gzip.GzipFile(filename="", mode="wb", compresslevel=level, fileobj=cast("IO[bytes]", sink), mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for path, real in entries:
+            _pack(archive, path, real)
 
 
 def unpack_tree(archive: Path, target: Path) -> None:

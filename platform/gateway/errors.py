@@ -30,6 +30,8 @@ _PUBLIC: Final[dict[Reason, str]] = {
     "response-too-large": "The function's answer is larger than this platform allows.",
     "overloaded": "No worker became free in time. Try again later.",
     "shutdown": "The platform is restarting. Try again at once.",
+    "no-sandbox": "No host that runs functions can be reached just now. Try again shortly.",
+    "sandbox-lost": "The host that ran the function was lost before it had answered.",
 }
 
 

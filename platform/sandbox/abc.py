@@ -58,6 +58,8 @@ Reason = Literal[
     "response-too-large",
     "overloaded",  # no worker became free in time
     "shutdown",  # the sandbox is closing
+    "no-sandbox",  # no sandbox host could take it
+    "sandbox-lost",  # the sandbox host that had it is gone
 ]
 """Why a call has no answer. The message of each that is a limit has the figure and the limit."""
 

@@ -107,7 +107,7 @@ class ClaimedSandbox(Sandbox):
             self._begin(claimed)
         elif self._closing:
             on_end(_failed(_CLOSING))
-        elif self._is_free():
+        elif self.is_free:
             self._claim(owner)
             self._begin(claimed)
         elif sum(len(calls) for calls in self._waiting.values()) >= MAX_WAITING:
@@ -119,7 +119,7 @@ class ClaimedSandbox(Sandbox):
     async def warm(self, deployment: Deployment) -> None:
         if deployment.limits.min_warm:
             self._kept_warm[deployment.function_id] = deployment
-        if self._is_free():
+        if self.is_free:
             self._claim(deployment.owner_id)
         if self._line.holder == deployment.owner_id and self._sandbox is not None:
             warming = self._warm(self._sandbox, deployment)
@@ -155,6 +155,21 @@ class ClaimedSandbox(Sandbox):
         now = self._sandbox.stats()
         return replace(_sum(now, self._ended), waiting=now.waiting + waiting)
 
+    @property
+    def holder(self) -> str | None:
+        """The owner that has the place."""
+        return self._line.holder
+
+    @property
+    def is_free(self) -> bool:
+        """Whether there is a sandbox that has served nobody, and nobody in line for it."""
+        settled = self._fresh and self._turning is None and not self._closing
+        return settled and self._line.is_empty(self._loop.time())
+
+    def serves(self, owner_id: str) -> bool:
+        """Tells whether an owner's call would be served now, without waiting for its turn."""
+        return self._line.holder == owner_id or self.is_free
+
     # -- a call's way to its owner's turn ------------------------------------------------------------------------
 
     def _begin(self, claimed: ClaimedCall) -> None:
@@ -188,11 +203,6 @@ class ClaimedSandbox(Sandbox):
         self._changed.set()
         if self._turning is None:
             self._turning = self._loop.create_task(self._take_turns())
-
-    def _is_free(self) -> bool:
-        """Tells whether there is a sandbox that has served nobody, and nobody in line for it."""
-        settled = self._fresh and self._turning is None and not self._closing
-        return settled and self._line.is_empty(self._loop.time())
 
     def _claim(self, owner: str) -> None:
         self._line.claim(owner, self._loop.time())

@@ -22,8 +22,15 @@ _STATUS: Final[dict[Reason, int]] = {
     "response-too-large": 502,
     "overloaded": 503,
     "shutdown": 503,
+    "no-sandbox": 503,
+    "sandbox-lost": 502,
 }
-_COMPONENT: Final[dict[Reason, Component]] = {"overloaded": "queue", "shutdown": "sandbox"}
+_COMPONENT: Final[dict[Reason, Component]] = {
+    "overloaded": "queue",
+    "shutdown": "sandbox",
+    "no-sandbox": "sandbox",
+    "sandbox-lost": "sandbox",
+}
 _REPORTED: Final[dict[str, Reason]] = {
     "exception": "exception",
     "load-failed": "load-failed",

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,16 @@ from cloudserve.core.objects.abc import Objects
 from cloudserve.core.store.abc import Store
 from tests.contract.backends import OBJECTS, STORES, ObjectsBackend, StoreBackend
 from tests.contract.records import a_function, an_owner
-from tests.contract.sandboxes import TIER, Functions, running, tiers
+from tests.contract.sandboxes import REMOTE, TIER, Functions, running, tiers
+
+OVER_A_WIRE = {
+    "test_sandbox",
+    "test_sandbox_ends",
+    "test_sandbox_limits",
+    "test_sandbox_output",
+    "test_sandbox_streams",
+    "test_sandbox_workers",
+}
 
 
 @pytest.fixture(params=sorted(STORES))
@@ -71,18 +81,27 @@ async def objects(objects_backend: ObjectsBackend) -> AsyncIterator[Objects]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Has every test of the sandbox's contract run at each tier, but for those that are about tier C."""
+    """Has every test of the sandbox's contract run at each tier, but for those that are about tier C.
+
+    Those that are about more than one worker's inside also run over a wire, at the best tier there is.
+    """
     name = metafunc.module.__name__.rpartition(".")[2]
     if name.startswith("test_sandbox") and name != "test_sandbox_claims":
         metafunc.fixturenames.insert(0, "tier")
-        metafunc.parametrize("tier", tiers(), indirect=True)
+        params: list[Any] = list(tiers())
+        if name in OVER_A_WIRE:
+            params.append(pytest.param(f"{params[0]}-{REMOTE}", id="remote", marks=pytest.mark.full))
+        metafunc.parametrize("tier", params, indirect=True)
 
 
 @pytest.fixture
 def tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Tier:
-    """The tier that a test is about."""
-    name: Tier = request.param
+    """The tier that a test is about, on this host or beyond a wire."""
+    name: Tier
+    name, _, remote = request.param.partition("-")
     monkeypatch.setenv(TIER, name)
+    if remote:
+        monkeypatch.setenv(REMOTE, "1")
     return name
 
 

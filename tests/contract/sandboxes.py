@@ -15,12 +15,16 @@ from cloudserve.core.confine.tiers import TIERS, Protection, Tier, detect
 from cloudserve.core.models.function import Egress, Limits, Runtime
 from cloudserve.sandbox.abc import Answer, Call, Deployment, Sandbox
 from cloudserve.sandbox.pool import USUAL_BOUNDS, LocalSandbox
+from tests.contract.linked import Linked
 
 _numbers = itertools.count(1)
 
 MEBIBYTE = 1024 * 1024
 TIER = "CLOUDSERVE_TEST_TIER"
 """The variable that says which tier a test is about."""
+
+REMOTE = "CLOUDSERVE_TEST_REMOTE"
+"""The variable that says that a test is about a sandbox beyond a wire."""
 
 TIERS_TO_TEST = "CLOUDSERVE_TEST_TIERS"
 """The variable that says which tiers to test, separated by commas."""
@@ -208,8 +212,11 @@ def make_sandbox(
     egress_allow: tuple[str, ...] = (),
     protection: Protection | None = None,
 ) -> Sandbox:
-    """Returns a sandbox of this host, at the tier that is under test where no protection is given."""
-    return LocalSandbox(
+    """Returns a sandbox of this host, at the tier that is under test where no protection is given.
+
+    Where the test is about hosts beyond a wire it is reached over one.
+    """
+    local = LocalSandbox(
         work_dir=root / "work",
         max_workers=max_workers,
         idle_seconds=idle_seconds,
@@ -219,6 +226,7 @@ def make_sandbox(
         bounds=bounds,
         egress_allow=egress_allow,
     )
+    return Linked(local, root / "trees") if os.environ.get(REMOTE) else local
 
 
 @asynccontextmanager

@@ -13,10 +13,10 @@ import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from cloudserve.core.ids import new_id
-from cloudserve.core.objects.abc import Corrupt, Objects, ObjectsUnavailable
+from cloudserve.core.objects.abc import Corrupt, ObjectsUnavailable
 from cloudserve.core.trees import BadTree, unpack_tree
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
@@ -26,10 +26,17 @@ _ABANDONED_SECONDS: Final = 3600
 _BLOCK: Final = 512  # bytes, whatever the file system's own block size (stat(2))
 
 
+class Fetches(Protocol):
+    """Where archives come from: an object store (`Objects.fetch`), or whoever else has them."""
+
+    async def fetch(self, key: str, target: Path, *, sha256: str) -> object:
+        """Writes an archive to a file that does not exist yet, verified. Raises `ObjectsError`."""
+
+
 class TreeCache:
     """The trees below the folder `root`, from `objects`. Several processes may share the folder."""
 
-    def __init__(self, root: Path, objects: Objects) -> None:
+    def __init__(self, root: Path, objects: Fetches) -> None:
         self._root = root
         self._trees = root / _boot()
         self._objects = objects
