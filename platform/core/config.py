@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     queue_seconds: float = Field(10, ge=0, description="The longest a call waits for a worker.")
     rate_per_second: float = Field(0, ge=0, description="Calls a second for each key and owner; 0 is no limit.")
     rate_burst: int = Field(100, ge=1, description="Calls that may come at once under `rate_per_second`.")
+    store_tolerance_seconds: float = Field(
+        300, ge=1, description="How long calls go on with what a gateway has in memory while the store is away."
+    )
     retention_days: int = Field(30, ge=1, le=3650, description="Days that logs and usage records are kept.")
     minimum_tier: Literal["A", "B", "C"] = Field("C", description="The weakest walls to start with (docs/sandbox.md).")
     unsafe_without_walls: bool = Field(False, description="Start on a weaker host all the same: for development only.")

@@ -63,7 +63,9 @@ class Admission:
         try:
             return await self._keys.find(credential)
         except StoreError as error:
-            raise unavailable("Keys can't be checked just now. Try again soon.") from error
+            raise unavailable(
+                "The store can't be reached, and this gateway does not know the key. Try again soon."
+            ) from error
 
     def _limit(self, buckets: TokenBuckets, route: Route, key: KnownKey | None) -> None:
         now = time.monotonic()

@@ -2,7 +2,8 @@
 
 Guarantees
 - Each change is handed to every listener within half a second of the commit, at least once, in order.
-- `fresh` turns False when the store has not answered for `TOLERANCE_SECONDS`: what is cached may be wrong by then.
+- `fresh` turns False when the store has not answered for `tolerance_seconds`: what is cached may be wrong by then.
+  It turns True again with the first answer, and whatever went wrong, the next poll is a fresh try.
 """
 
 import asyncio
@@ -14,7 +15,6 @@ from typing import Final
 from cloudserve.core.store.abc import Change, Store, StoreError
 
 POLL_SECONDS: Final = 0.5
-TOLERANCE_SECONDS: Final = 300.0
 _ANSWER_SECONDS: Final = 10.0
 _PAGE: Final = 1_000
 
@@ -29,11 +29,11 @@ class ChangeFeed:
         store: Store,
         listeners: Sequence[Callable[[Change], None]],
         *,
-        tolerance_seconds: float = TOLERANCE_SECONDS,
+        tolerance_seconds: float,
     ) -> None:
         self._store = store
         self._listeners = listeners
-        self._tolerance = tolerance_seconds
+        self.tolerance_seconds = tolerance_seconds
         self._cursor = 0
         self._answered = 0.0
         self._asked = asyncio.Event()
@@ -43,12 +43,18 @@ class ChangeFeed:
     @property
     def fresh(self) -> bool:
         """Tells whether what is cached may still be served."""
-        return self._loop.time() - self._answered < self._tolerance
+        return self.staleness < self.tolerance_seconds
+
+    @property
+    def staleness(self) -> float:
+        """Returns for how many seconds the store has not told what has changed."""
+        return self._loop.time() - self._answered
 
     async def start(self) -> None:
         """Begins at the newest change. Raises `Unavailable`."""
+        asked = self._loop.time()
         self._cursor = await self._store.last_change()
-        self._answered = self._loop.time()
+        self._answered = asked
         self._task = asyncio.create_task(self._follow(), name="gateway-changes")
 
     async def close(self) -> None:
@@ -72,9 +78,11 @@ class ChangeFeed:
             self._asked.clear()
             try:
                 await self._poll()
-            except (StoreError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - a feed that ends would leave this gateway stale for ever
                 if not away:
-                    _log.warning("the store is away, so cached answers go on for %d s: %s", self._tolerance, error)
+                    fault = not isinstance(error, StoreError | TimeoutError)
+                    message = "the store is away, so cached answers go on for %d s: %r"
+                    _log.warning(message, self.tolerance_seconds, error, exc_info=fault)
                 away = True
             else:
                 if away:
@@ -83,12 +91,13 @@ class ChangeFeed:
 
     async def _poll(self) -> None:
         while True:
+            asked = self._loop.time()
             async with asyncio.timeout(_ANSWER_SECONDS):
                 changes = await self._store.changes(self._cursor)
-            self._answered = self._loop.time()
             for change in changes:
                 for listener in self._listeners:
                     listener(change)
                 self._cursor = change.cursor
             if len(changes) < _PAGE:
+                self._answered = asked
                 return

@@ -3,8 +3,8 @@
 Guarantees
 - The oldest lines go first. A batch counts as delivered when the store has it; the store knows each execution by its
   id, so that a batch that was cut off is delivered again without harm.
-- A store that is away is waited for. A record that the store refuses, and a line that can't be read, are logged and
-  passed over; the others arrive.
+- A store that is away is waited for. A record that the store refuses although it answers, and a line that can't be
+  read, are logged and passed over; the others arrive.
 - Calls go first: what a batch leaves little of waits for more of it, and while many come in, delivery takes a tenth of
   the time and rests for nine. The fuller the spool is, the shorter it rests, and from half full on it does not, so that
   a load which lasts makes calls slower before it costs a record.
@@ -23,7 +23,12 @@ from cloudserve.gateway.spool import Spool
 
 IDLE_SECONDS: Final = 0.25
 RETRY_SECONDS: Final = 1.0
+ANSWER_SECONDS: Final = 60.0
+"""For a batch. One that a slow store has taken in part is known to it by its executions the next time."""
 LONGEST_REST: Final = 9.0
+"""In times of the work that went before."""
+MOST_REST_SECONDS: Final = 1.0
+"""A store that takes seconds for a batch costs this process no time to rest from."""
 BUSY_CALLS: Final = 20
 """Calls between two batches that mean many: a batch of about 100 records takes a few milliseconds."""
 BATCH_BYTES: Final = 32 * 1024
@@ -57,34 +62,46 @@ class Delivery:
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
         self._task = None
-        with contextlib.suppress(TimeoutError, Unavailable):
+        try:
             async with asyncio.timeout(grace_seconds):
                 while await self._deliver_one() > 0:
                     pass
-        self._spool.close()
+        except (TimeoutError, Unavailable) as error:
+            _log.warning("records wait on disk for the next process: %r", error)
+        finally:
+            self._spool.close()
 
     async def _run(self) -> None:
         adopt_at = time.monotonic() + ADOPT_SECONDS
         calls = 0
+        away = False
         while True:
             began = time.monotonic()
-            if began >= adopt_at:
-                self._spool.adopt()
-                adopt_at = began + ADOPT_SECONDS
             try:
-                delivered = await self._deliver_one()
-            except Unavailable as error:
-                _log.warning("records wait for the store: %s", error)
+                if began >= adopt_at:
+                    self._spool.adopt()
+                    adopt_at = began + ADOPT_SECONDS
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    delivered = await self._deliver_one()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the records wait, and it is tried again
+                if not away:
+                    fault = not isinstance(error, Unavailable | TimeoutError)
+                    _log.warning("records wait for the store: %r", error, exc_info=fault)
+                away = True
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            if away:
+                _log.info("records go to the store again")
+                away = False
             worked = time.monotonic() - began
             calls_before, calls = calls, self._spool.appended
             if delivered < _FULL_BYTES:
                 await asyncio.sleep(IDLE_SECONDS)
             elif calls - calls_before > BUSY_CALLS:
-                await asyncio.sleep(worked * LONGEST_REST * max(0.0, 1 - 2 * self._spool.fullness))
+                rest = worked * LONGEST_REST * max(0.0, 1 - 2 * self._spool.fullness)
+                await asyncio.sleep(min(rest, MOST_REST_SECONDS))
             else:
-                await asyncio.sleep(worked)
+                await asyncio.sleep(min(worked, MOST_REST_SECONDS))
 
     async def _deliver_one(self) -> int:
         """Delivers a batch. Returns its bytes, 0 when nothing waits. Raises `Unavailable`."""
@@ -104,6 +121,7 @@ class Delivery:
             raise
         except Exception:  # noqa: BLE001 - one bad record must not hold up the others
             if len(batch) == 1:
+                await self._store.ping()  # a store that is going away may say anything
                 _log.exception("the record of execution %s was refused, and is lost", batch[0].execution_id)
                 return
             half = len(batch) // 2

@@ -10,6 +10,8 @@ from typing import Final
 import orjson
 
 from cloudserve.core.errors import MEDIA_TYPE, Problem
+from cloudserve.core.objects.abc import ObjectsUnavailable
+from cloudserve.core.store.abc import StoreError
 from cloudserve.sandbox.abc import InvocationFailed, Reason
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -54,6 +56,21 @@ def too_large(limit_mb: int) -> Problem:
 def unavailable(what: str) -> Problem:
     """Returns the 503 of a gateway that lacks what it needs to answer."""
     return Problem(503, what, reason="unavailable", component="gateway", headers={"Retry-After": "2"})
+
+
+def not_loaded(error: Exception) -> Problem:
+    """Returns the 503 of a function that this gateway does not have in memory and can't load just now."""
+    match error:
+        case StoreError():
+            return unavailable(
+                "The store can't be reached, and this gateway does not know the function. Try again soon."
+            )
+        case ObjectsUnavailable():
+            return unavailable(
+                "The function's bundle is not on this gateway, and the object store can't be reached. Try again soon."
+            )
+        case _:
+            return unavailable("The function's bundle or secrets can't be read. If this lasts, deploy it again.")
 
 
 def rate_limited(wait_seconds: float) -> Problem:

@@ -1,7 +1,8 @@
 """The keys that callers come with, cached by their SHA-256; the text of a key is never kept.
 
 Guarantees
-- A key that was asked for before, known or not, is answered from memory; many callers of one key ask the store once.
+- A key that was asked for before, known or not, is answered from memory; many callers of one key ask the store once,
+  and wait no longer than `lookups` says.
 - A key made, changed or ended elsewhere is seen as soon as the change feed tells of it, also when it was being looked
   up at that moment.
 - Last uses are noted in memory and written every few seconds and at the end; losing a few of them is harmless.
@@ -17,10 +18,14 @@ from typing import Final
 
 from cloudserve.core.models.owner import ApiKey
 from cloudserve.core.store.abc import Change, Store, StoreError
+from cloudserve.gateway.lookups import Lookups
 
 TOUCH_SECONDS: Final = 5.0
+_TOUCH_TIMEOUT_SECONDS: Final = 10.0
 MOST_KNOWN: Final = 50_000
 MOST_UNKNOWN: Final = 10_000
+_LOOKED_UP_AT_ONCE: Final = 16
+"""What strangers make up must leave the change feed and the delivery of records their share of a slow store."""
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +61,8 @@ class Keys:
         self._most_unknown = most_unknown
         self._known: dict[bytes, KnownKey] = {}
         self._unknown: dict[bytes, None] = {}
-        self._lookups: dict[bytes, asyncio.Task[KnownKey | None]] = {}
+        self._lookups = Lookups(self._look_up, asked="the store")
+        self._turns = asyncio.Semaphore(_LOOKED_UP_AT_ONCE)
         self._changes = 0
         self._uses: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
@@ -72,6 +78,7 @@ class Keys:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
+        await self._lookups.close()
         await self._touch()
 
     def cached(self, text: bytes) -> KnownKey | None:
@@ -79,18 +86,17 @@ class Keys:
         return self._known.get(hashlib.sha256(text).digest())
 
     async def find(self, text: bytes) -> KnownKey | None:
-        """Returns the key with this text. Raises `Unavailable` when it takes the store to tell and that is away."""
+        """Returns the key with this text.
+
+        When it takes the store to tell, raises `StoreError` if that is away and `Problem` (503) if it is slow.
+        """
         digest = hashlib.sha256(text).digest()
         known = self._known.get(digest)
         if known is not None:
             return known
         if digest in self._unknown:
             return None
-        lookup = self._lookups.get(digest)
-        if lookup is None:
-            lookup = self._lookups[digest] = asyncio.create_task(self._look_up(digest))
-            lookup.add_done_callback(lambda _: self._lookups.pop(digest))
-        return await asyncio.shield(lookup)
+        return await self._lookups.find(digest)
 
     def used(self, key: KnownKey, now: float) -> None:
         """Notes that a key was used."""
@@ -106,11 +112,12 @@ class Keys:
             del self._known[digest]
 
     async def _look_up(self, digest: bytes) -> KnownKey | None:
-        while True:
-            changes = self._changes
-            row = await self._store.keys.by_hash(digest.hex())
-            if changes == self._changes:
-                break
+        async with self._turns:
+            while True:
+                changes = self._changes
+                row = await self._store.keys.by_hash(digest.hex())
+                if changes == self._changes:
+                    break
         if row is None:
             _bound(self._unknown, self._most_unknown)
             self._unknown[digest] = None
@@ -129,9 +136,10 @@ class Keys:
         if not uses:
             return
         try:
-            await self._store.keys.touch({key: datetime.fromtimestamp(at, UTC) for key, at in uses.items()})
-        except StoreError as error:
-            _log.warning("the last use of %d keys was not written: %s", len(uses), error)
+            async with asyncio.timeout(_TOUCH_TIMEOUT_SECONDS):
+                await self._store.keys.touch({key: datetime.fromtimestamp(at, UTC) for key, at in uses.items()})
+        except (StoreError, TimeoutError) as error:
+            _log.warning("the last use of %d keys was not written: %r", len(uses), error)
             self._uses = uses | self._uses
 
 

@@ -6,23 +6,27 @@ Guarantees
   is warm, then one assignment switches, and the old workers end when their calls have. Each answer is of one version.
   A pause, and a change of who may call, wait for no worker.
 - When the store or the object store is away, what is known goes on (for how long: `ChangeFeed.fresh`), and the change
-  is tried again until it is taken up.
+  is tried again until it is taken up, a function by itself at most every `LONGEST_RETRY_SECONDS`.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
 from cloudserve.core.auth.sealing import SealBroken
+from cloudserve.core.errors import Problem
 from cloudserve.core.models.base import utc_now
 from cloudserve.core.models.function import Function
 from cloudserve.core.models.owner import Owner
 from cloudserve.core.objects.abc import ObjectsError
 from cloudserve.core.store.abc import Change, Store, StoreError
 from cloudserve.core.trees import BadTree
-from cloudserve.gateway.errors import unavailable
+from cloudserve.gateway.errors import not_loaded
+from cloudserve.gateway.kept import kept_warm
+from cloudserve.gateway.lookups import Lookups
 from cloudserve.gateway.materialise import Materialiser
 from cloudserve.gateway.route import Route
 from cloudserve.sandbox.abc import Deployment, InvocationFailed, Sandbox
@@ -34,8 +38,13 @@ LONGEST_NAME: Final = 100
 
 WARM_SECONDS: Final = 10.0
 RETRY_SECONDS: Final = 0.5
+LONGEST_RETRY_SECONDS: Final = 5.0
 JUST_SECONDS: Final = 60.0
+_WARM_AGAIN_SECONDS: Final = 30.0
 _WARMED_AT_ONCE: Final = 4
+_LOOKED_UP_AT_ONCE: Final = 16
+"""What strangers make up must leave the change feed and the delivery of records their share of a slow store."""
+_ANSWER_SECONDS: Final = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +74,8 @@ class Resolver:
         self._routes: dict[Name, Route] = {}
         self._names: dict[str, Name] = {}
         self._missing: dict[Name, None] = {}
-        self._loads: dict[Name, asyncio.Task[Route | None]] = {}
+        self._loads = Lookups(self._load, asked="the store or the object store")
+        self._turns = asyncio.Semaphore(_LOOKED_UP_AT_ONCE)
         self._refreshes: dict[str, _Refresh] = {}
         self._changes = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -83,14 +93,10 @@ class Resolver:
             return route
         if key in self._missing or max(len(owner), len(name)) > LONGEST_NAME:
             return None
-        load = self._loads.get(key)
-        if load is None:
-            load = self._loads[key] = asyncio.create_task(self._load(key))
-            load.add_done_callback(lambda done: self._loaded(key, done))
         try:
-            return await asyncio.shield(load)
+            return await self._loads.find(key)
         except _LOAD_ERRORS as error:
-            raise unavailable("The function can't be loaded just now. Try again soon.") from error
+            raise not_loaded(error) from error
 
     def changed(self, change: Change) -> None:
         """Takes up a change, behind the calls."""
@@ -109,22 +115,20 @@ class Resolver:
         await asyncio.shield(self._refresh_soon(owner_id, function_id))
 
     async def warm_kept(self) -> None:
-        """Warms every live function that asks for warm workers (`Limits.min_warm`), as after a restart."""
-        cursor: str | None = None
-        while True:
-            page = await self._store.owners.list(limit=100, cursor=cursor)
-            for owner in page.rows:
-                for function in await self._store.functions.list(owner.id):
-                    if function.live_version is None or not function.is_active:
-                        continue
-                    version = await self._store.versions.get(owner.id, function.id, function.live_version)
-                    if version is not None and version.spec.limits.min_warm > 0:
-                        route = await self.find(owner.name, function.name)
-                        if route is not None and route.deployment is not None:
-                            await self._warm_one(route.deployment)
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        """Warms every live function that asks for warm workers (`Limits.min_warm`), as after a restart.
+
+        A store that is away is waited for, and what can't be loaded is tried again.
+        """
+        names: list[Name] | None = None
+        while names is None:
+            try:
+                names = await kept_warm(self._store)
+            except StoreError as error:
+                _log.warning("the functions to keep warm can't be told, trying again: %r", error)
+                await asyncio.sleep(LONGEST_RETRY_SECONDS)
+        while names:
+            names = [name for name in names if not await self._warmed(name)]
+            await asyncio.sleep(_WARM_AGAIN_SECONDS if names else 0)
 
     def trees(self) -> set[str]:
         """Returns the hashes of the trees that routes lead to."""
@@ -133,8 +137,8 @@ class Resolver:
 
     async def close(self) -> None:
         """Ends loads and refreshes under way."""
-        refreshes = [refresh.task for refresh in self._refreshes.values()]
-        tasks: list[asyncio.Task[Any]] = [*self._tasks, *self._loads.values(), *refreshes]
+        await self._loads.close()
+        tasks = [*self._tasks, *(refresh.task for refresh in self._refreshes.values())]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -142,9 +146,17 @@ class Resolver:
     # A first call.
 
     async def _load(self, key: Name) -> Route | None:
+        try:
+            return await self._loaded(key)
+        except _LOAD_ERRORS as error:
+            _log.warning("%s/%s can't be loaded: %r", *key, error)
+            raise
+
+    async def _loaded(self, key: Name) -> Route | None:
         changes = self._changes
-        owner = await self._store.owners.by_name(key[0])
-        function = None if owner is None else await self._store.functions.by_name(owner.id, key[1])
+        async with self._turns:
+            owner = await self._store.owners.by_name(key[0])
+            function = None if owner is None else await self._store.functions.by_name(owner.id, key[1])
         if owner is None or function is None:
             if changes == self._changes:
                 _make_room(self._missing, self._most_missing)
@@ -157,10 +169,15 @@ class Resolver:
                 self._refresh_soon(owner.id, function.id)
         return self._routes[key]
 
-    def _loaded(self, key: Name, load: asyncio.Task[Route | None]) -> None:
-        del self._loads[key]
-        if not load.cancelled() and load.exception() is not None:
-            _log.warning("%s/%s can't be loaded: %r", *key, load.exception())
+    async def _warmed(self, name: Name) -> bool:
+        try:
+            route = await self.find(*name)
+        except Problem as problem:
+            _log.warning("%s/%s can't be warmed, trying again: %s", *name, problem)
+            return False
+        if route is not None and route.deployment is not None:
+            await self._warm_one(route.deployment)
+        return True
 
     # What changed, behind the calls.
 
@@ -176,20 +193,25 @@ class Resolver:
         return refresh.task
 
     async def _refresh_until_done(self, owner_id: str, function_id: str, again: asyncio.Event) -> None:
+        wait = RETRY_SECONDS
         while True:
             again.clear()
             try:
                 await self._refresh(owner_id, function_id, again)
             except _LOAD_ERRORS as error:
                 _log.warning("function %s can't be brought up to date, trying again: %r", function_id, error)
-                await asyncio.sleep(RETRY_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await again.wait()  # a pause must not wait for a bundle that can't be had
+                wait = RETRY_SECONDS if again.is_set() else min(2 * wait, LONGEST_RETRY_SECONDS)
             else:
                 if not again.is_set():
                     return
 
     async def _refresh(self, owner_id: str, function_id: str, again: asyncio.Event) -> None:
-        owner = await self._store.owners.get(owner_id)
-        function = await self._store.functions.get(owner_id, function_id)
+        async with self._turns, asyncio.timeout(_ANSWER_SECONDS):
+            owner = await self._store.owners.get(owner_id)
+            function = await self._store.functions.get(owner_id, function_id)
         name = self._names.get(function_id)
         if owner is None or function is None or (name is not None and name != (owner.name, function.name)):
             self._drop(name)

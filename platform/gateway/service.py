@@ -44,7 +44,11 @@ class GatewayService:
         materialiser = Materialiser(store, self._trees, Sealer(credentials.secrets_key))
         self._keys = Keys(store)
         self._resolver = Resolver(store, materialiser, sandbox, run_url=settings.run_url.rstrip("/"))
-        self._feed = ChangeFeed(store, [self._keys.changed, self._resolver.changed])
+        self._feed = ChangeFeed(
+            store,
+            [self._keys.changed, self._resolver.changed],
+            tolerance_seconds=settings.store_tolerance_seconds,
+        )
         self._recorder = Recorder(folder.spool, store)
         parts = Parts(
             feed=self._feed,

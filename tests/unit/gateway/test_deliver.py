@@ -136,6 +136,61 @@ async def test_one_bad_record_holds_no_other_up(
     await delivery.close()
 
 
+async def test_no_record_is_lost_to_a_store_that_fails_in_an_unknown_way(
+    tmp_path: Path, store: SqliteStore, function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record counts as refused only by a store that answers otherwise."""
+    monkeypatch.setattr(deliver, "RETRY_SECONDS", 0.01)
+    tries = 0
+
+    async def broken(_logs: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise RuntimeError("shutting down")
+
+    async def away() -> None:
+        raise Unavailable("gone")
+
+    spool = Spool(tmp_path / "spool")
+    for _ in range(10):
+        spool.append(line(function))
+    delivery = Delivery(spool, store)
+    with monkeypatch.context() as outage:
+        outage.setattr(store.logs, "record", broken)
+        outage.setattr(store, "ping", away)
+        await delivery.start()
+        while tries < 20:  # noqa: ASYNC110 - polls what has no event
+            await asyncio.sleep(0.01)
+    await arrived(store, function, 10)
+    await delivery.close()
+
+
+async def test_a_store_that_does_not_answer_is_tried_again(
+    tmp_path: Path, store: SqliteStore, function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that went dead without a word holds the records up for a while, not for ever."""
+    monkeypatch.setattr(deliver, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(deliver, "ANSWER_SECONDS", 0.05)
+    record = store.logs.record
+    tries = 0
+
+    async def dead_at_first(logs: Sequence[ExecutionLog]) -> None:
+        nonlocal tries
+        tries += 1
+        if tries <= 2:
+            await asyncio.Event().wait()
+        await record(logs)
+
+    monkeypatch.setattr(store.logs, "record", dead_at_first)
+    spool = Spool(tmp_path / "spool")
+    spool.append(line(function))
+    delivery = Delivery(spool, store)
+    await delivery.start()
+    await arrived(store, function, 1)
+    assert tries >= 3
+    await delivery.close()
+
+
 async def test_single_records_are_delivered_together(
     tmp_path: Path, store: SqliteStore, function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:

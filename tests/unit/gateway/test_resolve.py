@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from cloudserve.core.models.base import utc_now
+from cloudserve.core.objects.abc import ObjectsUnavailable
 from cloudserve.core.store.abc import Unavailable
+from cloudserve.gateway import resolve
 from cloudserve.gateway.changes import ChangeFeed
 from cloudserve.sandbox.abc import Answer, Call, Deployment
 from tests.unit.gateway.support import Platform, WholeAnswer, eventually, settled
@@ -262,13 +264,33 @@ async def test_after_too_long_an_outage_nothing_stale_is_served(
     assert (await platform.functions.get("/run/alice/hello", headers={"api-key": key})).status_code == 200
     outage.away = True
     feed: ChangeFeed = platform.gateway._feed
-    feed._tolerance = 0.7
+    feed.tolerance_seconds = 0.7
     await eventually(lambda: not feed.fresh)
     refused = await platform.functions.get("/run/alice/hello", headers={"api-key": key})
     assert (refused.status_code, refused.json()["reason"]) == (503, "unavailable")
     outage.away = False
     await eventually(lambda: feed.fresh)
     assert (await platform.functions.get("/run/alice/hello", headers={"api-key": key})).status_code == 200
+
+
+async def test_the_feed_goes_on_whatever_goes_wrong_in_a_poll(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of a backend must not leave this gateway stale until somebody starts it again."""
+    function = await platform.function(await platform.owner(), public=True)
+    platform.scripted.script = version
+    await reached(platform, 200, b"1")
+    failed = asyncio.Event()
+
+    async def broken(_after: int) -> None:
+        failed.set()
+        raise RuntimeError("a fault of the driver")
+
+    with monkeypatch.context() as fault:
+        fault.setattr(platform.store, "changes", broken)
+        await failed.wait()
+    await platform.deploy(function, "v2")
+    await reached(platform, 200, b"2")
 
 
 async def test_a_change_during_an_outage_is_taken_up_after_it(
@@ -285,6 +307,90 @@ async def test_a_change_during_an_outage_is_taken_up_after_it(
     await reached(platform, 200, b"1")
     outage.away = False
     await reached(platform, 200, b"2")
+
+
+async def test_a_bundle_that_can_t_be_had_is_told_apart_from_a_store_that_is_away(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is on this host already is served all the same."""
+    owner = await platform.owner()
+    for name in ("cached", "unseen"):
+        await platform.deploy(await platform.function(owner, name, public=True, live=False), source=name)
+    await settled(platform)
+    resolver = platform.gateway._resolver
+    await eventually(lambda: not resolver._refreshes)
+    deployment = resolver._routes["alice", "cached"].deployment
+    assert deployment is not None
+    await platform.gateway._trees.keep_only([deployment.code.name])
+    for name in ("cached", "unseen"):
+        resolver._drop(("alice", name))
+
+    async def away(*_values: object, **_more: object) -> None:
+        raise ObjectsUnavailable("gone")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(platform.objects, "fetch", away)
+        refused = await platform.functions.get("/run/alice/unseen")
+        assert (refused.status_code, refused.json()["reason"]) == (503, "unavailable")
+        assert "bundle" in refused.json()["message"]
+        assert "object store" in refused.json()["message"]
+        assert (await platform.functions.get("/run/alice/cached")).status_code == 200
+    assert (await platform.functions.get("/run/alice/unseen")).status_code == 200
+
+
+async def test_a_pause_does_not_wait_for_a_bundle_that_can_t_be_had(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor for the next try to fetch it."""
+    function = await platform.function(await platform.owner(), public=True)
+    platform.scripted.script = version
+    await reached(platform, 200, b"1")
+    fetched = asyncio.Event()
+
+    async def away(*_values: object, **_more: object) -> None:
+        fetched.set()
+        raise ObjectsUnavailable("gone")
+
+    monkeypatch.setattr(platform.objects, "fetch", away)
+    monkeypatch.setattr(resolve, "RETRY_SECONDS", 60)
+    monkeypatch.setattr(resolve, "LONGEST_RETRY_SECONDS", 60)
+    await platform.deploy(function, "v2")
+    await fetched.wait()
+    await reached(platform, 200, b"1")
+    await platform.store.functions.set_active(function.owner_id, function.id, active=False)
+    await reached(platform, 503)
+
+
+async def test_a_function_to_keep_warm_is_warmed_when_what_was_away_is_back(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of the stores that was; another that can't be loaded keeps none from it."""
+    monkeypatch.setattr(resolve, "LONGEST_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(resolve, "_WARM_AGAIN_SECONDS", 0.01)
+    owner = await platform.owner()
+    kept = await platform.function(owner, "kept", live=False)
+    await platform.deploy(kept, limits={"min_warm": 1})
+    await settled(platform)
+    resolver = platform.gateway._resolver
+    await eventually(lambda: not resolver._refreshes)
+    resolver._drop(("alice", "kept"))
+    await platform.gateway._trees.keep_only([])
+    platform.scripted.warmed.clear()
+    tries = []
+
+    def away_twice(method: Any, error: Exception) -> Any:
+        async def call(*arguments: Any, **more: Any) -> Any:
+            tries.append(error)
+            if tries.count(error) <= 2:
+                raise error
+            return await method(*arguments, **more)
+
+        return call
+
+    monkeypatch.setattr(platform.store.owners, "list", away_twice(platform.store.owners.list, Unavailable("gone")))
+    monkeypatch.setattr(platform.objects, "fetch", away_twice(platform.objects.fetch, ObjectsUnavailable("gone")))
+    await resolver.warm_kept()
+    assert [deployment.function_id for deployment in platform.scripted.warmed] == [kept.id]
 
 
 async def test_the_memory_of_what_does_not_exist_is_bounded(platform: Platform) -> None:
