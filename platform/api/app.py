@@ -8,6 +8,7 @@ from pydantic.alias_generators import to_camel
 from starlette.middleware import Middleware
 
 from cloudserve.api import problems
+from cloudserve.api.bounds import Bounds
 from cloudserve.api.context import Context
 from cloudserve.api.deps import cookie_name, is_https
 from cloudserve.api.middleware import Envelope, SameOrigin
@@ -60,6 +61,7 @@ def build_app(context: Context) -> FastAPI:
         generate_unique_id_function=_operation_id,
         middleware=[
             Middleware(Envelope, https=is_https(context)),
+            Middleware(Bounds),
             Middleware(SameOrigin, url=context.settings.url, cookie=cookie_name(context)),
         ],
     )

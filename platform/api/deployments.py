@@ -96,8 +96,10 @@ class Deployments:
             try:
                 build = await self._ask(function, (1, 1), spec, received.archive, created_by=created_by)
             except BaseException:
-                await self._store.functions.forget(owner.id, function.id)
-                await self._objects.delete(source_key(function.id, 1))
+                # A build whose row was written although the answer got lost keeps its function and its sources.
+                if await self._store.functions.forget(owner.id, function.id):
+                    with suppress(ObjectsError):  # then they are left to the collector
+                        await self._objects.delete(source_key(function.id, 1))
                 raise
         return function, build
 

@@ -28,7 +28,7 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,127}", re.ASCII)
 _STATE: Final = "cloudserve.request"
 
-_PROBES: Final = frozenset({"/healthz", "/readyz"})
+PROBES: Final = frozenset({"/healthz", "/readyz"})
 
 _HEADERS: Final = {
     "x-content-type-options": "nosniff",
@@ -85,7 +85,7 @@ class Envelope:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
-        if scope["type"] != "http" or _is_functions(scope):
+        if scope["type"] != "http" or is_functions(scope):
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -120,7 +120,7 @@ class Envelope:
                     reason="internal-error",
                 )
                 await render(problem, state.request_id)(scope, receive, send_with_headers)
-            (log.debug if scope["path"] in _PROBES else log.info)(
+            (log.debug if scope["path"] in PROBES else log.info)(
                 "request",
                 method=scope["method"],
                 path=scope["path"],
@@ -143,7 +143,7 @@ class SameOrigin:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request, or refuses it."""
-        if scope["type"] == "http" and scope["method"] not in SAFE_METHODS and not _is_functions(scope):
+        if scope["type"] == "http" and scope["method"] not in SAFE_METHODS and not is_functions(scope):
             problem = self._fault(Headers(scope=scope))
             if problem is not None:
                 await render(problem, request_id_of(scope))(scope, receive, send)
@@ -173,7 +173,8 @@ def render(problem: Problem, request_id: str) -> Response:
     return Response(body, problem.status, problem.headers, media_type=MEDIA_TYPE)
 
 
-def _is_functions(scope: Scope) -> bool:
+def is_functions(scope: Scope) -> bool:
+    """Tells whether a request is a function's, not the platform's."""
     path: str = scope["path"]
     return path.startswith("/run/")
 

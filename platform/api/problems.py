@@ -85,10 +85,11 @@ def _problem_of(request: Request, error: Exception) -> Problem:
         case Gone():  # deleted by another request since this one looked it up
             return not_found("The function")
         case _:
-            log.error("a backend is away", error=str(error), path=request.url.path)
+            what = "store" if isinstance(error, Unavailable) else "object store"
+            log.error("a backend is away", what=what, error=str(error), path=request.url.path)
             return Problem(
                 503,
-                "The platform can't reach its data just now. Try again in a moment.",
+                f"The platform can't reach its {what} just now. Try again in a moment.",
                 reason="unavailable",
                 headers={"Retry-After": "2"},
             )

@@ -12,6 +12,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from cloudserve.api.bodies import Body
+from cloudserve.api.bounds import allow_time
 from cloudserve.api.build.request import ArchiveUpload, DeployChanges, DeployRequest, SingleFile, Upload
 from cloudserve.api.deployments import Sources
 from cloudserve.api.middleware import allow_body
@@ -136,6 +137,7 @@ async def _read(request: Request, settings: Settings) -> tuple[ArchiveUpload | N
     content_type = request.headers.get("content-type", "")
     is_form = content_type.partition(";")[0].strip().lower() == "multipart/form-data"
     allow_body(request.scope, settings.max_archive_mb * MEBIBYTE + _OVERHEAD)
+    allow_time(request.scope, settings.build_timeout_seconds)  # counting what the code imports may take that long
     try:
         if is_form:
             return await _read_form(request)

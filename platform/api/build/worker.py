@@ -2,14 +2,15 @@
 
 A build is a row with a lease. Whoever holds the lease prolongs it while the build goes on; when a process dies, its
 leases run out and another takes the build up, at most `MAX_ATTEMPTS` times in all. Each step may be repeated: a version
-that was added before a crash is found again, and going live is one compare-and-set.
+that was added before a crash is found again, and going live is one compare-and-set. A build waits for an object store
+that is away, and goes on through an absence of the store that is shorter than its lease.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from cloudserve.api.build.failure import BuildFailed
@@ -26,6 +27,8 @@ LEASE_SECONDS: Final = 10.0
 EXTEND_SECONDS: Final = 1.0
 """How often the lease is prolonged, and with it what was printed so far is shown."""
 ANNOUNCE_SECONDS: Final = 5.0
+OBJECTS_SECONDS: Final = 5.0
+"""How long a build waits before it asks an object store again that was away."""
 POLL_SECONDS: Final = 5.0
 """How often to look for builds that nobody in this process announced: those whose lease has run out."""
 
@@ -136,12 +139,13 @@ class BuildWorker:
         earlier = await self._store.versions.get(build.owner_id, build.function_id, build.number)
         if earlier is not None:
             return earlier
-        making = asyncio.create_task(self._make(build, output))
+        held_until = utc_now() + timedelta(seconds=LEASE_SECONDS)
+        making = asyncio.create_task(self._made(build, output))
         try:
             while not making.done():
                 await asyncio.wait([making], timeout=EXTEND_SECONDS)
                 if not making.done():
-                    await self._extend(build, name, output)
+                    held_until = await self._keep(build, name, output, held_until)
             version = await making
         finally:
             making.cancel()
@@ -151,10 +155,34 @@ class BuildWorker:
             await self._store.versions.add(version)
         return version
 
-    async def _extend(self, build: Build, name: str, output: Output) -> None:
+    async def _made(self, build: Build, output: Output) -> Version:
+        """Makes a version. An object store that is away is waited for, and costs the build none of its attempts."""
+        told = False
+        while True:
+            try:
+                return await self._make(build, output)
+            except ObjectsUnavailable as error:
+                if not told:
+                    _log.warning("build %s waits for the object store: %s", build.id, error)
+                    output.write("The object store can't be reached just now; the build goes on when it is back.")
+                told = True
+                await asyncio.sleep(OBJECTS_SECONDS)
+
+    async def _keep(self, build: Build, name: str, output: Output, held_until: datetime) -> datetime:
+        """Prolongs the lease unless the store is away; raises `Unavailable` when it was until the lease ran out."""
+        try:
+            return await self._extend(build, name, output)
+        except Unavailable:
+            if utc_now() >= held_until:
+                raise
+            return held_until
+
+    async def _extend(self, build: Build, name: str, output: Output) -> datetime:
+        """Prolongs the lease; returns when it runs out now. Raises `LeaseLost`."""
         until = utc_now() + timedelta(seconds=LEASE_SECONDS)
         if not await self._store.builds.extend(build.id, name, until=until, output=output.text):
             raise LeaseLost
+        return until
 
     async def _go_live(self, build: Build, name: str, output: Output, version: Version) -> None:
         owner_id, function_id, sequence = build.owner_id, build.function_id, build.sequence

@@ -10,7 +10,9 @@ import pytest
 from cloudserve.api.build.request import ArchiveUpload, SingleFile
 from cloudserve.core.errors import Problem
 from cloudserve.core.models.base import utc_now
-from cloudserve.core.models.function import Egress, Function, Limits, Version
+from cloudserve.core.models.function import Build, Egress, Function, Limits, Version
+from cloudserve.core.objects.abc import ObjectsUnavailable
+from cloudserve.core.store.abc import Unavailable
 from tests.unit.api.build.deploying import Deploying, archive, deploying
 
 HELLO = "module.exports = () => 'hello';"
@@ -94,6 +96,44 @@ async def test_the_rest_of_a_deploy_that_was_cut_off_gives_its_name_back(one: De
     await one.store.functions.add(Function(owner_id=one.owner.id, name="hello", created_at=long_ago))
     function, _ = await one.deploy("hello", HELLO)
     assert function.live_version == 1
+
+
+async def test_a_deploy_whose_answer_got_lost_is_built_all_the_same(
+    one: Deploying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The build's row is there, and so must be its sources."""
+    add = one.store.builds.add
+
+    async def add_and_break(build: Build) -> None:
+        await add(build)
+        raise Unavailable("the connection was reset")
+
+    monkeypatch.setattr(one.store.builds, "add", add_and_break)
+    with pytest.raises(Unavailable):
+        await one.ask("hello", HELLO)
+    [function] = await one.store.functions.list(one.owner.id)
+    [build] = await one.store.builds.list(one.owner.id, function.id)
+    one.deployments._worker.wake()
+    function, build = await one.done(function, build)
+    assert (build.status, function.live_version) == ("active", 1)
+
+
+async def test_a_deploy_while_the_object_store_is_away_leaves_no_row(
+    one: Deploying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the same name can be deployed when it is back."""
+
+    async def away(*_values: object) -> None:
+        raise ObjectsUnavailable("gone")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(one.objects, "put", away)
+        outage.setattr(one.objects, "delete", away)
+        with pytest.raises(ObjectsUnavailable):
+            await one.ask("hello", HELLO)
+    assert not await one.store.functions.list(one.owner.id)
+    function, build = await one.deploy("hello", HELLO)
+    assert (build.status, function.live_version) == ("active", 1)
 
 
 async def test_a_name_given_back_is_taken_once(one: Deploying) -> None:

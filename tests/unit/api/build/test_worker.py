@@ -1,6 +1,7 @@
 """Builds are durable: one that was cut off is taken up again, a bounded number of times, and no two work on one."""
 
 import asyncio
+import contextlib
 import os
 import sys
 from datetime import timedelta
@@ -16,6 +17,7 @@ from cloudserve.core.config import DataFolder
 from cloudserve.core.models.base import utc_now
 from cloudserve.core.models.function import Build, Version
 from cloudserve.core.objects.abc import ObjectsUnavailable
+from cloudserve.core.store.abc import Unavailable
 from tests.unit.api.build.deploying import Deploying, archive, deploying
 from tests.unit.api.build.waiting import has_ended, until
 
@@ -141,7 +143,7 @@ async def test_trouble_of_the_platform_is_tried_again(one: Deploying, monkeypatc
     async def make(build: Build, output: Output) -> Version:
         tries.append(build.attempts)
         if len(tries) == 1:
-            raise ObjectsUnavailable("away")
+            raise Unavailable("away")
         raise BuildFailed("and now it is the code")
 
     function, build = await one.ask("hello", HELLO)
@@ -150,6 +152,63 @@ async def test_trouble_of_the_platform_is_tried_again(one: Deploying, monkeypatc
     function, build = await one.done(function, build)
     await patient.close()
     assert (tries, build.error, function.deploy_error) == ([1, 2], "and now it is the code", "and now it is the code")
+
+
+async def test_a_build_waits_for_an_object_store_that_is_away(one: Deploying, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long: it goes on in the same attempt when the object store is back, and its output says so once."""
+    monkeypatch.setattr(worker, "OBJECTS_SECONDS", 0.01)
+    await one.deployments.close()
+    tries: list[int] = []
+
+    async def make(build: Build, output: Output) -> Version:
+        tries.append(build.attempts)
+        if len(tries) <= 2 * worker.MAX_ATTEMPTS:
+            raise ObjectsUnavailable("away")
+        raise BuildFailed("and now it is the code")
+
+    function, build = await one.ask("hello", HELLO)
+    patient = BuildWorker(one.store, make)
+    patient.start()
+    function, build = await one.done(function, build)
+    await patient.close()
+    assert set(tries) == {1}
+    assert build.error == "and now it is the code"
+    assert build.output.count("The object store can't be reached just now") == 1
+
+
+@pytest.mark.parametrize(("lease", "attempts"), [(60.0, [1]), (0.1, [1, 2])])
+async def test_a_build_goes_on_while_the_store_is_away_until_its_lease_runs_out(
+    one: Deploying, monkeypatch: pytest.MonkeyPatch, lease: float, attempts: list[int]
+) -> None:
+    """Then it may be another's, and is given up."""
+    monkeypatch.setattr(worker, "EXTEND_SECONDS", 0.02)
+    monkeypatch.setattr(worker, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(worker, "LEASE_SECONDS", lease)
+    await one.deployments.close()
+    function, build = await one.ask("hello", HELLO)
+    tries: list[int] = []
+    extend = one.store.builds.extend
+
+    async def away(*_values: object, **_more: object) -> bool:
+        raise Unavailable("gone")
+
+    async def make(build: Build, output: Output) -> Version:
+        tries.append(build.attempts)
+        if len(tries) == 1:
+            monkeypatch.setattr(one.store.builds, "extend", away)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await asyncio.Event().wait()
+        monkeypatch.setattr(one.store.builds, "extend", extend)
+        raise BuildFailed("enough")
+
+    patient = BuildWorker(one.store, make)
+    patient.start()
+    await asyncio.sleep(0.6)
+    monkeypatch.setattr(one.store.builds, "extend", extend)
+    await one.done(function, build)
+    await patient.close()
+    assert tries == attempts
 
 
 async def test_an_error_of_the_platform_itself_ends_after_three_attempts(

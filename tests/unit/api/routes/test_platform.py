@@ -102,6 +102,7 @@ async def test_a_store_that_is_away_is_a_503(platform: Platform, ada: User, monk
     monkeypatch.setattr(platform.store.functions, "list", away)
     answer = await ada.http.get("/api/functions")
     assert (answer.status_code, answer.json()["reason"], answer.headers["retry-after"]) == (503, "unavailable", "2")
+    assert answer.json()["message"].startswith("The platform can't reach its store just now.")
     assert "secret details" not in answer.text
 
 
