@@ -43,6 +43,11 @@ class Server:
             raise RuntimeError(f"{self._command[0]} was not started")
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """Tells whether the program was started, and has not ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> Self:
         """Starts the program. Raises RuntimeError with its last output when it ends or does not listen in time."""
         with self.log.open("ab") as output:
