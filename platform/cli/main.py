@@ -1,12 +1,14 @@
 """The `cloudserve` command.
 
-`VERBS` names every verb with the line that `--help` shows for it. Its module, `cloudserve.cli.commands.<verb>`, is only
-imported when the verb runs, so that each one starts as fast as if it were alone. What a verb can't do it raises as
-`CommandError`; it is shown here, on standard error, and ends the process with its exit code.
+`VERBS` names every verb with the line that `--help` shows for it. Its module, `cloudserve.cli.commands.<verb>` (with
+a `_` after a word that is Python's own), is only imported when the verb runs, so that each one starts as fast as if it
+were alone. What a verb can't do it raises as `CommandError`; it is shown here, on standard error, and ends the process
+with its exit code.
 """
 
 import importlib
 from contextlib import contextmanager
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -34,6 +36,8 @@ VERBS: Final[dict[str, str]] = {
     "output": "Print a stack's outputs, or just the value of one.",
     "env": "Print what to set so that plain `pulumi` works on a stack.",
     "down": "Take a platform down; its data stay for the next `up`.",
+    "export": "Write users, keys, functions and secrets of a platform into one file, for `import` on another.",
+    "import": "Add what `export` has written to a platform, after all of it was checked.",
     "doctor": "Check what a platform needs of this machine, and say what to do about it.",
     "test": "Run the checks and tests of this checkout.",
     "bench": "Measure what calls cost here, beside plain servers and other function frameworks.",
@@ -55,7 +59,8 @@ class Verbs(TyperGroup):
             return None
         if self._listing:
             return TyperCommand(cmd_name, help=VERBS[cmd_name], rich_markup_mode="markdown")
-        module = importlib.import_module(f"cloudserve.cli.commands.{cmd_name}")
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        module = importlib.import_module(f"cloudserve.cli.commands.{name}")
         command = typer.main.get_command(module.app)
         assert isinstance(command, TyperCommand | TyperGroup)  # noqa: S101 - what Typer makes, told to mypy
         command.name = cmd_name

@@ -6,7 +6,8 @@ JSON document (or one a line, for a stream), and a failure is a JSON document on
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import IO, Annotated, Any, Final
@@ -17,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 _UNFOLDED: Final = 10_000
+_TELL_SECONDS: Final = 5.0
 
 
 class CommandError(Exception):
@@ -94,6 +96,26 @@ class Output:
         else:
             self.say(text)
             yield
+
+    @contextmanager
+    def progress(self, text: str) -> Iterator[Callable[[str], None]]:
+        """Gives what shows how far `text` is: beside a spinner on a terminal, in a line now and then elsewhere."""
+        if self.as_json:
+            yield lambda how_far: None
+        elif self._progress.is_terminal:
+            with self._progress.status(escape(text)) as status:
+                yield lambda how_far: status.update(escape(f"{text}: {how_far}"))
+        else:
+            self.say(text)
+            told = time.monotonic()
+
+            def tell(how_far: str) -> None:
+                nonlocal told
+                if time.monotonic() - told >= _TELL_SECONDS:
+                    told = time.monotonic()
+                    self.say(how_far)
+
+            yield tell
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:

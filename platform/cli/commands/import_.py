@@ -1,0 +1,94 @@
+"""`cloudserve import`: the data of another platform, from the file that `export` wrote."""
+
+import asyncio
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from cloudserve.cli.commands import new_app
+from cloudserve.cli.homes import DataDirOption, data_folder, make_platform_folder, opened_home
+from cloudserve.cli.output import CommandError, JsonOption, Output, table
+from cloudserve.cli.stack import DEFAULT, StackOption
+from cloudserve.cli.transfers import KINDS, PassphraseFileOption, counted, finished, passphrase, shown
+from cloudserve.core.config import DataFolder
+from cloudserve.core.transfer.exported import ExportFile
+from cloudserve.core.transfer.home import Progress
+from cloudserve.core.transfer.importing import Imported
+from cloudserve.core.transfer.importing import import_ as read_export
+
+app = new_app()
+
+
+@app.command("import", epilog="Example: cloudserve import cloudserve-2026-11-24.tar --dry-run")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A file that `export` wrote.")],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be added.")] = False,
+    merge_owners: Annotated[
+        bool,
+        typer.Option("--merge-owners", help="Give keys and functions to the owner that has the same name here."),
+    ] = False,
+    passphrase_file: PassphraseFileOption = None,
+    stack: StackOption = DEFAULT,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add what `export` has written to a platform, after all of it was checked.
+
+    What is there already stays as it is. An import that was cut off is run again.
+    """
+    out = Output(as_json)
+    if not file.is_file():
+        raise CommandError(f"There is no file {file}.", reason="no-file", exit_code=2)
+    folder = data_folder(data_dir, stack)
+    words = passphrase(passphrase_file, new=False)
+    with shown(out, f"Importing into {folder.root}") as on_progress:
+        imported = finished(
+            partial(_import, folder, file, words, merge_owners=merge_owners, dry_run=dry_run, on_progress=on_progress),
+            again="see that the platform's stores can be reached; import again.",
+        )
+    document = {
+        "dryRun": dry_run,
+        "added": counted(imported.added),
+        "there": counted(imported.there),
+        "merged": imported.merged,
+        "settings": {name: {"export": there, "here": here} for name, (there, here) in imported.settings.items()},
+    }
+    rows = [(KINDS[kind], getattr(imported.added, kind), getattr(imported.there, kind)) for kind in KINDS]
+    out.result(document, table(("", "WOULD ADD" if dry_run else "ADDED", "THERE ALREADY"), rows))
+    for note in _notes(imported):
+        out.say(note)
+
+
+def _import(
+    folder: DataFolder, file: Path, words: str, *, merge_owners: bool, dry_run: bool, on_progress: Progress
+) -> Imported:
+    with closing(ExportFile.open(file, passphrase=words, on_progress=on_progress)) as exported:
+
+        async def add(to: DataFolder) -> Imported:
+            async with opened_home(to) as home:
+                return await read_export(
+                    home, exported, merge_owners=merge_owners, dry_run=dry_run, on_progress=on_progress
+                )
+
+        if dry_run and not folder.database.exists():
+            with TemporaryDirectory() as empty:  # where nothing is yet, nothing is made
+                return asyncio.run(add(DataFolder(Path(empty))))
+        make_platform_folder(folder)
+        return asyncio.run(add(folder))
+
+
+def _notes(imported: Imported) -> list[str]:
+    notes = [f"{name} here has the keys and functions of {name} there." for name in imported.merged]
+    for name, (there, here) in imported.settings.items():
+        notes.append(f"The setting {_camel(name)} was {there!r} there and is {here!r} here; an import changes none.")
+    return notes
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(part.title() for part in others)
