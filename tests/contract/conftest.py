@@ -65,7 +65,7 @@ async def function(store: Store, owner: Owner) -> Function:
     return function
 
 
-@pytest.fixture(params=sorted(OBJECTS))
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.full] * OBJECTS[name].full) for name in sorted(OBJECTS)])
 def objects_backend(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectsBackend:
     """A place that no object store has used yet."""
     return OBJECTS[request.param](str(tmp_path / "objects"))

@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 
 def built(name: str, version: str, build: Callable[[Path], None]) -> Path:
     """Returns the folder of one version of a program, which `build` fills if it is not there yet.
@@ -24,3 +26,10 @@ def built(name: str, version: str, build: Callable[[Path], None]) -> Path:
             build(draft)
             draft.rename(folder)
     return folder
+
+
+def require(program: str, reason: str) -> None:
+    """Skips the test, and says why, where a program is not installed; in CI (`CI=true`) it fails."""
+    if shutil.which(program) is None:
+        assert os.environ.get("CI") != "true", reason
+        pytest.skip(reason)

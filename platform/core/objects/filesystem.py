@@ -1,14 +1,12 @@
 """Objects in a folder: the embedded default.
 
 The object `a/b` is the file `a/b@`: a line with the SHA-256 of the content in hex, then the content. One file and one
-rename make an object appear whole, hash included. No key has an `@`, so that `a` and `a/b` may both be objects, and
-drafts, in the folder `@drafts`, are no objects.
+rename make an object appear whole, hash included. Drafts, in the folder `@drafts`, are no objects.
 """
 
 import asyncio
 import hashlib
 import os
-import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,16 +15,15 @@ from pathlib import Path
 from typing import IO, Final, ParamSpec, TypeVar
 
 from cloudserve.core.ids import new_id
-from cloudserve.core.objects.abc import Corrupt, Missing, ObjectInfo, Objects, ObjectsUnavailable
+from cloudserve.core.objects.abc import Missing, ObjectInfo, Objects, ObjectsUnavailable
+from cloudserve.core.objects.content import check_asked, check_hash, chunks_in, write_verified
+from cloudserve.core.objects.keys import MARK, begins_keys, name_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_KEY: Final = re.compile(r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)*")
-_MARK: Final = "@"
 _HEADER: Final = 65  # 64 hex digits and a line's end
 _ABANDONED_SECONDS: Final = 24 * 3600  # no put takes that long
-_CHUNK: Final = 1024 * 1024
 
 
 class FilesystemObjects(Objects):
@@ -34,7 +31,7 @@ class FilesystemObjects(Objects):
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._drafts = root / f"{_MARK}drafts"
+        self._drafts = root / f"{MARK}drafts"
 
     async def open(self) -> None:
         await _on_thread(self._open)
@@ -67,8 +64,7 @@ class FilesystemObjects(Objects):
         return await _on_thread(_delete, self._file(key), self._root)
 
     async def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
-        start = prefix.rpartition("/")[0]
-        folders = [self._root / start] if not start or _KEY.fullmatch(start) else []
+        folders = [self._root / prefix.rpartition("/")[0]] if begins_keys(prefix) else []
         while folders:
             found, below = await _on_thread(_scan, self._root, folders.pop(), prefix)
             folders += below
@@ -76,11 +72,7 @@ class FilesystemObjects(Objects):
                 yield info
 
     def _file(self, key: str) -> Path:
-        if not _KEY.fullmatch(key):
-            raise ValueError(
-                f"not a key: {key!r}; a key is segments of letters, digits, '.', '_' and '-', joined by '/'"
-            )
-        return self._root / f"{key}{_MARK}"
+        return self._root / name_of(key)
 
     def _open(self) -> None:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -127,28 +119,15 @@ class FilesystemObjects(Objects):
         with _opened(key, file) as source:
             expected = _hash_in(source)
             content = source.read()
-        if hashlib.sha256(content).hexdigest() != expected:
-            raise Corrupt(f"the object {key} does not match its hash")
+        check_hash(key, hashlib.sha256(content).hexdigest(), expected)
         return content
 
     def _fetch(self, key: str, file: Path, target: Path, sha256: str | None) -> ObjectInfo:
-        draft = target.with_name(f".{target.name}.{new_id()}")
         with _opened(key, file) as source:
             expected = _hash_in(source)
-            if sha256 is not None and sha256 != expected:
-                raise Corrupt(f"the object {key} has another hash than the one asked for")
+            check_asked(key, expected, sha256)
             info = _info_of(key, expected, os.fstat(source.fileno()))
-            try:
-                with draft.open("xb") as copy:
-                    digest = hashlib.sha256()
-                    while chunk := source.read(_CHUNK):
-                        digest.update(chunk)
-                        copy.write(chunk)
-                if digest.hexdigest() != expected:
-                    raise Corrupt(f"the object {key} does not match its hash")
-                target.hardlink_to(draft)
-            finally:
-                draft.unlink(missing_ok=True)
+            write_verified(key, chunks_in(source), target, expected)
         return info
 
     @contextmanager
@@ -181,11 +160,11 @@ def _scan(root: Path, folder: Path, prefix: str) -> tuple[list[ObjectInfo], list
         return found, folders
     for path in paths:
         name = path.relative_to(root).as_posix()
-        if not name.endswith(_MARK):
+        if not name.endswith(MARK):
             below = f"{name}/"
             if path.is_dir() and (below.startswith(prefix) or prefix.startswith(below)):
                 folders.append(path)
-        elif name.startswith(prefix) and (info := _info(name.removesuffix(_MARK), path)):
+        elif name.startswith(prefix) and (info := _info(name.removesuffix(MARK), path)):
             found.append(info)
     return found, folders
 
@@ -195,8 +174,7 @@ def _chunks_of(content: bytes | Path) -> Iterator[bytes]:
         yield content
         return
     with content.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
+        yield from chunks_in(file)
 
 
 @contextmanager
