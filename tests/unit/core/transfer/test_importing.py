@@ -1,5 +1,6 @@
 """Imports into homes that are not empty: what is there stays, and what is in the way is named."""
 
+import tracemalloc
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,20 @@ from cloudserve.core.transfer.failures import Conflicting, Damaged, TransferErro
 from cloudserve.core.transfer.home import Home
 from cloudserve.core.transfer.importing import import_
 from tests.contract.records import NOW, a_build, a_function, a_key, a_version, an_owner
-from tests.homes import PASSPHRASE, content, fill, imported, is_empty, local_home, put_function, put_secret, written
+from tests.homes import (
+    PASSPHRASE,
+    content,
+    fill,
+    imported,
+    is_empty,
+    local_home,
+    put_function,
+    put_secret,
+    put_version,
+    written,
+)
+
+MEBIBYTE = 1024 * 1024
 
 
 @pytest.fixture
@@ -296,3 +310,23 @@ async def test_functions_keep_their_owner_s_order(origin: Home, target: Home, tm
         await origin.store.owners.add(owner)
     await imported(target, await written(origin, tmp_path / "file.tar"))
     assert [owner.id for owner in (await target.store.owners.list(limit=999)).rows] == [o.id for o in owners[::-1]]
+
+
+async def test_a_big_layer_goes_through_in_pieces(origin: Home, target: Home, ann: Owner, tmp_path: Path) -> None:
+    """Neither end holds more of it in memory than a few chunks."""
+    function = a_function(ann.id, "hello")
+    await origin.store.functions.add(function)
+    (tmp_path / "layer").write_bytes(bytes(48 * MEBIBYTE))
+    layer = await origin.objects.put("deps/big/layer.tar.gz", tmp_path / "layer")
+    version = await put_version(origin, function)
+    big = {"number": 2, "id": new_id(), "layer_path": layer.key, "layer_hash": layer.sha256}
+    await origin.store.functions.next_version(ann.id, function.id)
+    await origin.store.functions.next_version(ann.id, function.id)
+    await origin.store.versions.add(version.model_copy(update=big))
+    tracemalloc.start()
+    try:
+        await imported(target, await written(origin, tmp_path / "file.tar"))
+        assert tracemalloc.get_traced_memory()[1] < 16 * MEBIBYTE
+    finally:
+        tracemalloc.stop()
+    assert await target.objects.stat(layer.key) is not None
