@@ -21,7 +21,7 @@ from cloudserve.sandbox.protocol import HEADER, WHOLE_BYTES, ProtocolError
 from cloudserve.sandbox.remote import wire
 from cloudserve.sandbox.remote.archives import Archives, Shipping
 from cloudserve.sandbox.remote.documents import write_deployment
-from cloudserve.sandbox.remote.link import SUSPECT_TICKS, Link
+from cloudserve.sandbox.remote.link import Link
 from cloudserve.sandbox.remote.placed import PlacedCall
 from cloudserve.sandbox.remote.reports import Report
 from cloudserve.sandbox.remote.streams import Outflow
@@ -68,7 +68,7 @@ class CallingLink(Link):
     @property
     def usable(self) -> bool:
         """Whether calls may be sent."""
-        return self.is_open and self.welcome.done() and not self._draining and self.silent < SUSPECT_TICKS
+        return self.is_open and self.welcome.done() and not self._draining
 
     @property
     def waiting(self) -> int:

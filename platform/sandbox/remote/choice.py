@@ -23,12 +23,18 @@ _KEPT_ORDERS: Final = 20_000
 
 
 class Candidate(Protocol):
-    """A host, as the choice sees it; `load` is the calls in flight on it."""
+    """A host, as the choice sees it.
+
+    `usable` tells whether a call could be sent there, `silent` whether nothing was heard of it for a moment, and `load`
+    how many calls are in flight on it.
+    """
 
     @property
     def name(self) -> str: ...
     @property
     def usable(self) -> bool: ...
+    @property
+    def silent(self) -> bool: ...
     @property
     def capacity(self) -> int: ...
     @property
@@ -68,7 +74,7 @@ class Choice(Generic[Host]):
 
     def home(self, function_id: str, owner_id: str) -> Host | None:
         """Returns the host that a function's workers are kept on, however busy it is."""
-        usable = [host for host in self.order(function_id) if host.usable]
+        usable = _heard_of(self.order(function_id))
         at_once = [host for host in usable if not host.exclusive or host.free or host.holder == owner_id]
         return next(iter(at_once or usable), None)
 
@@ -77,9 +83,10 @@ class Choice(Generic[Host]):
         order = self._orders.get(function_id) or self.order(function_id)
         if order:  # what is nearly always right, without a look at the others
             first = order[0]
-            if first.usable and not first.exclusive and first.load < first.capacity and first is not besides:
+            idle = first.load < first.capacity
+            if idle and first.usable and not first.silent and not first.exclusive and first is not besides:
                 return first
-        usable = [host for host in order if host.usable and host is not besides]
+        usable = _heard_of([host for host in order if host is not besides])
         if not usable:
             return None
         open_: list[Host] = []
@@ -98,6 +105,12 @@ class Choice(Generic[Host]):
         if open_:
             return _within_bound(open_, open_)
         return _within_bound(own, own + free) or next(iter(free), None) or min(others, key=_load, default=None)
+
+
+def _heard_of(hosts: Sequence[Host]) -> Sequence[Host]:
+    """Returns those that can be used, but silent ones only where all are: they may be busy and come back."""
+    usable = [host for host in hosts if host.usable]
+    return [host for host in usable if not host.silent] or usable
 
 
 def _within_bound(hosts: Sequence[Host], beside: Sequence[Host]) -> Host | None:

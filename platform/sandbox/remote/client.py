@@ -64,8 +64,8 @@ class RemoteSandbox(Sandbox):
 
     @property
     def reachable(self) -> int:
-        """How many hosts calls can be sent to."""
-        return sum(member.usable for member in self._choice.hosts)
+        """How many hosts there are to send calls to."""
+        return sum(member.usable and not member.silent for member in self._choice.hosts)
 
     async def start(self) -> None:
         """Connects. Hosts that can't be reached are tried for as long as they are members.

@@ -16,12 +16,12 @@ TICK_SECONDS: Final = 0.25
 """How often a gateway pings, and both ends look whether they have heard of each other."""
 
 SUSPECT_TICKS: Final = 3
-"""Silent ticks after which nobody is sent to that host any more. Ticks, and not a time: where this process itself was
-held up, it has not listened either."""
+"""Ticks without a word after which a host counts as silent, and calls go to others. Ticks, and not a time: where this
+process itself was held up, it has not listened either."""
 
 DEAD_TICKS: Final = 20
-"""Silent ticks after which the connection is given up, with the calls in flight on it: much longer, because a busy
-host may come back, while what was given up is lost."""
+"""Ticks without a word after which the connection is given up, with the calls in flight on it: many more, because a
+busy host may come back, while what was given up is lost."""
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Link(asyncio.Protocol):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.silent = 0
+        self._unheard = 0
         self.writable = asyncio.Event()
         self.writable.set()
         self._loop = asyncio.get_running_loop()
@@ -45,6 +45,11 @@ class Link(asyncio.Protocol):
         """Whether anything can be sent."""
         return self._transport is not None and not self._ending
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing was heard of the other end for a moment."""
+        return self._unheard >= SUSPECT_TICKS
+
     def take(self, kind: int, number: int, payload: bytes) -> None:
         """Takes a frame. Raises `ProtocolError`, ValueError or struct.error for what no peer of ours sends."""
         raise NotImplementedError
@@ -57,8 +62,8 @@ class Link(asyncio.Protocol):
 
     def tick(self) -> None:
         """Counts the time that nothing was heard; ends the connection when it has been silent for long."""
-        self.silent += 1
-        if self.silent > DEAD_TICKS:
+        self._unheard += 1
+        if self._unheard > DEAD_TICKS:
             self.abort("nothing was heard of it")
 
     def abort(self, why: str) -> None:
@@ -92,7 +97,7 @@ class Link(asyncio.Protocol):
         self.writable.set()
 
     def data_received(self, data: bytes) -> None:
-        self.silent = 0
+        self._unheard = 0
         if self._ending:
             return
         try:

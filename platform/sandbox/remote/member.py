@@ -39,6 +39,7 @@ class Member:
         self.name = address.name
         self.address = address
         self.usable = False
+        self.silent = False
         self.report = Report()
         self.in_flight = 0
         """This gateway's calls on it."""
@@ -91,8 +92,9 @@ class Member:
             call.may_wait = call.moved or not (self.report.free or self.report.holder == owner_id)
             self.report = self.report.claimed(owner_id)
         link = self._links[hash(call.deployment.function_id) % LINKS]
-        if link is None or not link.usable:
-            link = next((one for one in self.links if one.usable), None)
+        if link is None or not link.usable or link.silent:
+            usable = [one for one in self.links if one.usable]
+            link = next((one for one in usable if not one.silent), usable[0] if usable else None)
         if link is None:  # lost in this very turn
             call.not_begun(Failure("no-sandbox", f"The sandbox host {self.name} was lost.", retry_after=1))
         else:
@@ -121,7 +123,9 @@ class Member:
         """Takes up that something has changed."""
         if report is not None:
             self.report = report
-        self.usable = any(link.usable for link in self.links)
+        usable = [link for link in self.links if link.usable]
+        self.usable = bool(usable)
+        self.silent = all(link.silent for link in usable)
         self._on_change(self)
 
     async def _keep(self, place: int) -> None:

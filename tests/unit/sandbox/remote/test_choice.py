@@ -11,6 +11,7 @@ class Host:
 
     name: str
     usable: bool = True
+    silent: bool = False
     capacity: int = 2
     load: int = 0
     exclusive: bool = False
@@ -41,6 +42,19 @@ def test_a_host_that_can_not_be_used_is_passed_over() -> None:
     home.usable = False
     assert chosen.choose("fun", "ann") not in (home, None)
     home.usable = True
+    assert chosen.choose("fun", "ann") is home
+
+
+def test_a_silent_host_is_the_last_resort() -> None:
+    """It may be busy and come back: no call goes there while another host answers."""
+    chosen = choice(Host("a"), Host("b"))
+    home = chosen.choose("fun", "ann")
+    assert home is not None
+    home.silent = True
+    other = chosen.choose("fun", "ann")
+    assert other not in (home, None)
+    assert other is not None
+    other.usable = False
     assert chosen.choose("fun", "ann") is home
 
 

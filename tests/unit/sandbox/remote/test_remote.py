@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudserve.sandbox.abc import Answer, InvocationFailed
+from cloudserve.sandbox.abc import InvocationFailed
 from cloudserve.sandbox.protocol import WINDOW_BYTES
 from cloudserve.sandbox.remote.client import RemoteSandbox
 from cloudserve.sandbox.remote.host import SandboxHost
@@ -196,17 +196,67 @@ async def test_without_any_host_a_call_is_refused_and_told_when_to_come_back(tmp
 async def test_a_call_that_waits_for_its_trees_goes_elsewhere_when_the_host_is_lost(tmp_path: Path) -> None:
     """It was never begun there, so that it can be."""
     async with hosts(tmp_path, count=2) as there:
-        for number in range(8):
-            deployment = a_deployment(tmp_path, f"fun_{number}")
-            task = asyncio.create_task(there.ask(deployment))
-            await asyncio.sleep(0)
-            if number == 4:
-                host = next(iter(there.hosts.values()))
-                for link in list(host._links):
-                    link.abort("a test")
-                await until(lambda: there.remote.reachable == 2)
-            answer: Answer = await task
-            assert answer.status == 200
+        deployment = a_deployment(tmp_path)
+        await there.ask(deployment)
+        (home,) = [name for name, sandbox in there.sandboxes.items() if sandbox.begun]
+
+        async def never(key: str, sha256: str) -> Path:
+            return await asyncio.Future()
+
+        there.hosts[home].trees.get = never  # type: ignore[method-assign]
+        waiting = asyncio.create_task(there.ask(replace(deployment, version_id="ver_2")))
+        await until(lambda: any(link._arriving for link in there.hosts[home]._links))
+        for link in list(there.hosts[home]._links):
+            link.abort("a test")
+        assert (await waiting).body != there.sandboxes[home].name.encode()
+        assert len(there.sandboxes[home].begun) == 1
+
+
+async def test_a_call_in_flight_on_a_lost_host_is_not_repeated(tmp_path: Path) -> None:
+    """It may have run: 502, and who says so is the sandbox."""
+    async with hosts(tmp_path, count=2) as there:
+        held = asyncio.create_task(there.ask(a_deployment(tmp_path), "/held"))
+        await until(lambda: any(sandbox.held for sandbox in there.sandboxes.values()))
+        for host in there.hosts.values():
+            for link in list(host._links):
+                link.abort("a test")
+        with pytest.raises(InvocationFailed) as caught:
+            await held
+        failed = caught.value
+        assert (failed.status, failed.reason, failed.component) == (502, "sandbox-lost", "sandbox")
+        assert failed.outcome.reason == "sandbox-lost"
+        assert sum(there.begun.values()) == 1
+
+
+async def test_an_answer_that_streams_from_a_lost_host_breaks(tmp_path: Path) -> None:
+    """Nobody takes half of it for the whole."""
+    async with hosts(tmp_path) as there:
+        answer = await there.ask(a_deployment(tmp_path), "/parts")
+        (host,) = there.hosts.values()
+        for link in list(host._links):
+            link.abort("a test")
+        with pytest.raises(InvocationFailed) as caught:
+            await read(answer)
+        assert caught.value.reason == "sandbox-lost"
+        (sandbox,) = there.sandboxes.values()
+        await until(lambda: bool(sandbox.given_up))
+
+
+async def test_a_version_that_a_host_can_not_have_is_called_on_another(tmp_path: Path) -> None:
+    """As when its disk is full; where no host can have it, the call is refused."""
+    async with hosts(tmp_path, count=2) as there:
+        first, second = there.hosts.values()
+
+        async def full(key: str, sha256: str) -> Path:
+            raise OSError(28, "No space left on device")
+
+        first.trees.get = full  # type: ignore[method-assign]
+        for number in range(6):
+            assert (await there.ask(a_deployment(tmp_path, f"fun_{number}"))).body == b"host1"
+        second.trees.get = full  # type: ignore[method-assign]
+        with pytest.raises(InvocationFailed) as caught:
+            await there.ask(a_deployment(tmp_path, "fun_9"))
+        assert (caught.value.status, caught.value.reason) == (503, "no-sandbox")
 
 
 async def test_only_gateways_may_call_a_host(tmp_path: Path) -> None:
