@@ -60,7 +60,7 @@ def build_app(context: Context) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
         middleware=[
-            Middleware(Envelope, https=is_https(context)),
+            Middleware(Envelope, https=is_https(context), on_answer=context.meter.count),
             Middleware(Bounds),
             Middleware(SameOrigin, url=context.settings.url, cookie=cookie_name(context)),
         ],

@@ -10,6 +10,8 @@ from cloudserve.api.administrators import Administrators
 from cloudserve.api.attempts import Attempts
 from cloudserve.api.background import Background
 from cloudserve.api.deployments import Deployments
+from cloudserve.api.meter import RequestMeter
+from cloudserve.api.readiness import ApiReadiness
 from cloudserve.core.auth.codes import CodeBook
 from cloudserve.core.auth.credentials import Credentials
 from cloudserve.core.auth.google import GoogleVerifier
@@ -43,6 +45,8 @@ class Context:
     background: Background
     sandbox_status: Callable[[], dict[str, Any]]
     protection: Protection
+    readiness: ApiReadiness
+    meter: RequestMeter
 
 
 def _context_of(request: Request) -> Context:

@@ -5,6 +5,7 @@ All of it is plain ASGI. What is under `/run` belongs to functions and passes un
 
 import re
 import time
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloudserve.core.errors import MEDIA_TYPE, Problem
 from cloudserve.core.ids import new_id
+from cloudserve.core.telemetry.correlation import correlation
 
 BODY_LIMIT: Final = 1024 * 1024
 """Bytes that a request's body may have, unless its route allows more with `allow_body`."""
@@ -25,7 +27,6 @@ BODY_LIMIT: Final = 1024 * 1024
 log = structlog.get_logger("cloudserve.api")
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,127}", re.ASCII)
 _STATE: Final = "cloudserve.request"
 
 PROBES: Final = frozenset({"/healthz", "/readyz"})
@@ -77,10 +78,14 @@ def origin_of(url: str) -> str | None:
 
 
 class Envelope:
-    """Gives a request its id, bounds its body, adds the headers of the origin, and turns a fault of ours into a 500."""
+    """Gives a request its id, bounds its body, adds the headers of the origin, and turns a fault of ours into a 500.
 
-    def __init__(self, app: ASGIApp, *, https: bool) -> None:
+    `on_answer` is told the method, the status and the seconds of each request that was answered.
+    """
+
+    def __init__(self, app: ASGIApp, *, https: bool, on_answer: Callable[[str, int, float], None]) -> None:
         self.app = app
+        self._on_answer = on_answer
         self._headers = {**_HEADERS, **(_HTTPS_HEADERS if https else {})}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,8 +94,8 @@ class Envelope:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
-        state = scope[_STATE] = _State(given if _REQUEST_ID.fullmatch(given) else new_id())
+        ids = correlation(scope["headers"])
+        state = scope[_STATE] = _State(ids.setdefault("requestId", new_id()))
         status = 0
         started = time.perf_counter()
 
@@ -104,7 +109,7 @@ class Envelope:
                     own.setdefault(name, value)
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(requestId=state.request_id):
+        with structlog.contextvars.bound_contextvars(**ids):
             try:
                 await self.app(scope, _bounded(receive, headers, state), send_with_headers)
             except ClientDisconnect:
@@ -120,12 +125,14 @@ class Envelope:
                     reason="internal-error",
                 )
                 await render(problem, state.request_id)(scope, receive, send_with_headers)
+            seconds = time.perf_counter() - started
+            self._on_answer(scope["method"], status, seconds)
             (log.debug if scope["path"] in PROBES else log.info)(
                 "request",
                 method=scope["method"],
                 path=scope["path"],
                 status=status,
-                milliseconds=round((time.perf_counter() - started) * 1000, 1),
+                milliseconds=round(seconds * 1000, 1),
             )
 
 

@@ -11,6 +11,8 @@ from cloudserve.api.background import Background
 from cloudserve.api.build.worker import OnLive
 from cloudserve.api.context import Context
 from cloudserve.api.deployments import Deployments
+from cloudserve.api.meter import RequestMeter
+from cloudserve.api.readiness import ApiReadiness
 from cloudserve.core.auth.codes import CodeBook
 from cloudserve.core.auth.credentials import Credentials
 from cloudserve.core.auth.google import GoogleVerifier
@@ -66,6 +68,8 @@ class ApiService:
             background=Background(),
             sandbox_status=sandbox_status,
             protection=protection,
+            readiness=ApiReadiness(store, objects),
+            meter=RequestMeter(),
         )
         self.app = build_app(self.context)
         self._retention = Retention(store, objects, keep=timedelta(days=settings.retention_days))
@@ -74,6 +78,10 @@ class ApiService:
         """Starts the build worker and the sweeper."""
         await self.context.deployments.start()
         await self._retention.start()
+
+    def leave(self) -> None:
+        """Says from now on that this process takes nothing new."""
+        self.context.readiness.leaving = True
 
     async def close(self) -> None:
         """Stops the build worker and the sweeper, and waits for what goes on in the background."""

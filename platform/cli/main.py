@@ -39,6 +39,7 @@ VERBS: Final[dict[str, str]] = {
     "export": "Write users, keys, functions and secrets of a platform into one file, for `import` on another.",
     "import": "Add what `export` has written to a platform, after all of it was checked.",
     "doctor": "Check what a platform needs of this machine, and say what to do about it.",
+    "serve": "Run one service of the platform in the foreground, until it is told to end.",
     "test": "Run the checks and tests of this checkout.",
     "bench": "Measure what calls cost here, beside plain servers and other function frameworks.",
 }

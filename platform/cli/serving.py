@@ -8,10 +8,12 @@ request its client has just sent is still answered.
 import argparse
 import asyncio
 import contextlib
+import gc
+import math
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -72,6 +74,12 @@ def keep_descriptors() -> None:
                 os.set_inheritable(descriptor, False)
 
 
+def settle() -> None:
+    """Spares what is in memory now, at the end of a start, from every collection of garbage to come."""
+    gc.collect()
+    gc.freeze()
+
+
 async def serve(
     inherited: Inherited, *, platform: Application, run: Application, on_leaving: Callable[[], Awaitable[None]]
 ) -> None:
@@ -79,32 +87,53 @@ async def serve(
 
     `on_leaving` is awaited when no more connections are taken, while calls are still being answered.
     """
-    origins = [_Origin(platform, inherited.platform), _Origin(run, inherited.run)]
     leave = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, leave.set)
     loop.add_signal_handler(signal.SIGINT, leave.set)
     loop.add_reader(inherited.lifeline, leave.set)  # it is only ever readable at its end
-    serving = [asyncio.create_task(origin.serve()) for origin in origins]
-    for origin, task in zip(origins, serving, strict=True):
+    async with serving([Origin(platform, _sockets(inherited.platform)), Origin(run, _sockets(inherited.run))]) as them:
+        os.write(inherited.tell, b"ready\n")
+        await leave.wait()
+        loop.remove_reader(inherited.lifeline)
+        them.stop_listening()
+        with contextlib.suppress(BrokenPipeError):
+            os.write(inherited.tell, b"leaving\n")
+        await on_leaving()
+
+
+@contextlib.asynccontextmanager
+async def serving(origins: "Sequence[Origin]") -> "AsyncIterator[Origins]":
+    """Serves origins from its beginning, when all of them take connections, to its end, when all is answered."""
+    tasks = [asyncio.create_task(origin.serve()) for origin in origins]
+    for origin, task in zip(origins, tasks, strict=True):
         await origin.ready(task)
-    os.write(inherited.tell, b"ready\n")
-    await leave.wait()
-    loop.remove_reader(inherited.lifeline)
-    for origin in origins:
-        origin.stop_listening()
-    with contextlib.suppress(BrokenPipeError):
-        os.write(inherited.tell, b"leaving\n")
-    await on_leaving()
-    await asyncio.gather(*(origin.drain() for origin in origins))
-    await asyncio.gather(*serving)
+    try:
+        yield Origins(origins)
+    finally:
+        await asyncio.gather(*(origin.drain() for origin in origins))
+        await asyncio.gather(*tasks)
 
 
-class _Origin:
-    """One application on its sockets."""
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Origins that are being served."""
 
-    def __init__(self, application: Application, descriptors: Sequence[int]) -> None:
-        self._sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+    them: "Sequence[Origin]"
+
+    def stop_listening(self) -> None:
+        """Takes no more connections; those that are there are told to close after their next answer."""
+        for origin in self.them:
+            origin.stop_listening()
+
+
+class Origin:
+    """One application on its sockets. `drain_seconds` is how long a call that is being served may go on at the end."""
+
+    def __init__(
+        self, application: Application, sockets: Sequence[socket.socket], *, drain_seconds: float = DRAIN_SECONDS
+    ) -> None:
+        self._sockets = list(sockets)
         self._config = uvicorn.Config(
             application,
             http=HttpProtocol,
@@ -115,11 +144,12 @@ class _Origin:
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=int(DRAIN_SECONDS),
+            timeout_graceful_shutdown=math.ceil(drain_seconds),
         )
         self._server = _Server(self._config)
 
     async def serve(self) -> None:
+        """Serves until `drain`."""
         await self._server.serve(sockets=self._sockets)
 
     async def ready(self, serving: "asyncio.Task[None]") -> None:
@@ -130,6 +160,7 @@ class _Origin:
             await asyncio.sleep(0.001)
 
     def stop_listening(self) -> None:
+        """Takes no more connections."""
         for listener in self._server.servers:
             listener.close()
         self._config.encoded_headers.append((b"connection", b"close"))
@@ -152,3 +183,7 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Captures none: `serve` has."""
         yield
+
+
+def _sockets(descriptors: Sequence[int]) -> list[socket.socket]:
+    return [socket.socket(fileno=descriptor) for descriptor in descriptors]

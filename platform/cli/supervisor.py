@@ -3,7 +3,7 @@
 - The sockets are open before the platform process runs and stay open while it is replaced, so nobody is refused.
 - SIGHUP reads the settings again: a new process is started beside the old one; once it serves, the old one takes no
   more connections, finishes what it has begun and ends. When the new one fails, the old one goes on.
-- A process that crashes is started again, at once the first time, then after waits that double up to `MAX_WAIT`.
+- A process that crashes is started again, at once the first time, then after waits that double (`waits`).
 - SIGTERM ends the platform gracefully and then the supervisor.
 - The supervisor killed, the platform process ends by itself: nothing is left that nobody watches.
 
@@ -28,13 +28,9 @@ from cloudserve.cli.supervision.child import Child
 from cloudserve.cli.supervision.listeners import Address, Listeners, addresses
 from cloudserve.cli.supervision.logfile import RotatingFile
 from cloudserve.cli.supervision.record import AlreadyRunning, Record
+from cloudserve.cli.supervision.waits import next_wait
 
 READY_SECONDS: Final = 60.0
-FIRST_WAIT: Final = 0.2
-MAX_WAIT: Final = 10.0
-STABLE_SECONDS: Final = 10.0
-"""A process that has served this long has not failed at its start: the waits begin anew."""
-
 PLATFORM: Final = (sys.executable, "-m", "cloudserve.cli.platform")
 
 EXIT_CANNOT_START: Final = 1
@@ -126,7 +122,7 @@ class Supervisor:
                 self._note(state="ready", instance=self._wanted.instance, child=child.pid, error=None)
                 return
             self._note(state="failed", failed=self._wanted.instance, error=self._why_not)
-            wait = 0.0 if time.monotonic() - begun > STABLE_SECONDS else min(max(wait * 2, FIRST_WAIT), MAX_WAIT)
+            wait = next_wait(wait, time.monotonic() - begun)
             self._say(f"the platform did not start; trying again in {wait:g} s")
             await _first(self._reload, limit=wait)
 
@@ -172,10 +168,12 @@ class Supervisor:
             file.write(wanted.content)
         child = Child(
             self._command,
+            sockets={
+                "platform": self._listeners.descriptors(wanted.addresses, "platform"),
+                "run": self._listeners.descriptors(wanted.addresses, "run"),
+            },
+            kept=[self._record.lock],
             settings=copy,
-            platform=self._listeners.descriptors(wanted.addresses, "platform"),
-            run=self._listeners.descriptors(wanted.addresses, "run"),
-            lock=self._record.lock,
         )
         self._children.add(child)
         child.watch(self._log, self._ended)

@@ -3,6 +3,7 @@
 from typing import Final
 
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from cloudserve.core.errors import Problem
@@ -11,9 +12,11 @@ from cloudserve.gateway.asgi import Receive, Scope, Send
 from cloudserve.gateway.errors import render
 from cloudserve.gateway.headers import AnswerRules
 from cloudserve.gateway.invoke import Invocations, Parts
+from cloudserve.gateway.readiness import GatewayReadiness
 from cloudserve.gateway.straight import Straight
 
 PREFIX: Final = "/run/"
+RETRY: Final = {"Retry-After": "2"}
 
 
 class FunctionsApp(FastAPI):
@@ -33,7 +36,7 @@ class FunctionsApp(FastAPI):
             await super().__call__(scope, receive, send)
 
 
-def functions_app(parts: Parts, rules: AnswerRules, *, instance: str) -> FunctionsApp:
+def functions_app(parts: Parts, rules: AnswerRules, readiness: GatewayReadiness, *, instance: str) -> FunctionsApp:
     """Returns the application."""
     app = FunctionsApp(title="CloudServe functions", docs_url=None, redoc_url=None, openapi_url=None)
     app.invocations = Invocations(parts, rules)
@@ -43,6 +46,12 @@ def functions_app(parts: Parts, rules: AnswerRules, *, instance: str) -> Functio
     async def healthz() -> dict[str, str]:
         """Tells that this process answers, and which instance it is."""
         return {"status": "ok", "instance": instance}
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        """Tells whether calls are taken here, and of each need how it stands."""
+        found = readiness.check()
+        return JSONResponse(found.document(), 200 if found.ready else 503, headers=None if found.ready else RETRY)
 
     @app.exception_handler(HTTPException)
     async def elsewhere(_request: Request, error: HTTPException) -> Response:

@@ -20,6 +20,7 @@ from typing import Final
 
 from cloudserve.core.errors import Problem
 from cloudserve.core.ids import new_id
+from cloudserve.core.telemetry.correlation import correlation
 from cloudserve.gateway import envelope
 from cloudserve.gateway.admit import Admission
 from cloudserve.gateway.asgi import Receive, Scope, Send
@@ -29,6 +30,7 @@ from cloudserve.gateway.changes import ChangeFeed
 from cloudserve.gateway.cors import is_preflight
 from cloudserve.gateway.errors import internal_error, of_failure, unavailable, unknown_function
 from cloudserve.gateway.headers import AnswerRules, read_head
+from cloudserve.gateway.meters import Meters
 from cloudserve.gateway.record import Begun
 from cloudserve.gateway.recorder import Recorder
 from cloudserve.gateway.resolve import Resolver
@@ -50,6 +52,7 @@ class Parts:
     admission: Admission
     sandbox: Sandbox
     recorder: Recorder
+    meters: Meters
     max_body_mb: int
 
 
@@ -84,11 +87,13 @@ class Invocations:
         try:
             await self._serve(scope, receive, responder, execution_id)
         except Problem as problem:
+            self._parts.meters.refused(problem.reason)
             await responder.problem(problem)
         except Gone:
             pass  # nobody is there to be answered
         except Exception:  # noqa: BLE001 - whatever a bug raises, the caller gets an answer
-            _log.exception("execution %s failed in the gateway", execution_id)
+            ids = correlation(scope["headers"]) | {"executionId": execution_id}
+            _log.exception("execution %s failed in the gateway", execution_id, extra=ids)
             if not responder.begun:
                 await responder.problem(internal_error())
 
@@ -147,6 +152,7 @@ class Invocations:
 
     async def refuse(self, problem: Problem, execution_id: str, scope: Scope, _receive: Receive, send: Send) -> None:
         """Answers a call that was not admitted."""
+        self._parts.meters.refused(problem.reason)
         await Responder(send, self._rules, scope["method"], execution_id).problem(problem)
 
     async def _execute(self, execution: _Execution, answering: Awaitable[Answer], receive: Receive) -> None:
@@ -196,9 +202,11 @@ class Invocations:
             await responder.end()
         except InvocationFailed as failure:
             self._record(execution, answer.status, failure.outcome)
-            _log.warning("execution %s broke off in its answer: %s", execution.execution_id, failure.reason)
+            ids = {"executionId": execution.execution_id}
+            _log.warning("execution %s broke off in its answer: %s", execution.execution_id, failure.reason, extra=ids)
         except LengthMismatch:
-            _log.warning("execution %s broke off: its body is not of its content-length", execution.execution_id)
+            ids = {"executionId": execution.execution_id}
+            _log.warning("execution %s broke off: not of its content-length", execution.execution_id, extra=ids)
             await answer.cancel()
 
     async def _failed(self, execution: _Execution, failure: InvocationFailed) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cloudserve.core.store.abc import Store
 from cloudserve.gateway.deliver import Delivery
+from cloudserve.gateway.meters import Meters
 from cloudserve.gateway.record import Begun, encode, execution_of
 from cloudserve.gateway.spool import Spool
 from cloudserve.sandbox.abc import Outcome
@@ -15,8 +16,9 @@ _log = logging.getLogger(__name__)
 class Recorder:
     """Spools records, and delivers them behind the calls. `start` before use, `close` once after."""
 
-    def __init__(self, folder: Path, store: Store) -> None:
+    def __init__(self, folder: Path, store: Store, meters: Meters) -> None:
         self.unwritten = 0
+        self._meters = meters
         self._spool = Spool(folder)
         self._delivery = Delivery(self._spool, store)
 
@@ -28,8 +30,24 @@ class Recorder:
         """Delivers what is left; what the store does not take stays on disk for the next process."""
         await self._delivery.close()
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Returns how much waits for the store."""
+        return self._spool.waiting_bytes
+
+    @property
+    def fullness(self) -> float:
+        """Returns which share of its room the spool has filled."""
+        return self._spool.fullness
+
+    @property
+    def lost_bytes(self) -> int:
+        """Returns how much was given up because the spool was full."""
+        return self._spool.lost_bytes
+
     def record(self, begun: Begun, status_code: int, ended: float, outcome: Outcome) -> None:
-        """Keeps what became of a call; `ended` in seconds since 1970."""
+        """Counts a call and keeps what became of it; `ended` in seconds since 1970."""
+        self._meters.count(begun.deployment, outcome)
         self.keep(encode(begun, status_code, ended, outcome))
 
     def keep(self, *lines: bytes) -> None:

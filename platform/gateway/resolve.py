@@ -98,6 +98,10 @@ class Resolver:
         except _LOAD_ERRORS as error:
             raise not_loaded(error) from error
 
+    def name_of(self, function_id: str) -> Name | None:
+        """Returns the owner and the name of a function that is in memory."""
+        return self._names.get(function_id)
+
     def changed(self, change: Change) -> None:
         """Takes up a change, behind the calls."""
         if change.kind == "key":

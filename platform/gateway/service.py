@@ -20,6 +20,9 @@ from cloudserve.gateway.headers import AnswerRules
 from cloudserve.gateway.invoke import Invocations, Parts
 from cloudserve.gateway.keys import Keys
 from cloudserve.gateway.materialise import Materialiser
+from cloudserve.gateway.meters import Meters
+from cloudserve.gateway.metrics import GatewayMetrics
+from cloudserve.gateway.readiness import GatewayReadiness, Lacking
 from cloudserve.gateway.recorder import Recorder
 from cloudserve.gateway.resolve import Resolver
 from cloudserve.sandbox.abc import Sandbox
@@ -33,11 +36,19 @@ _log = logging.getLogger(__name__)
 class GatewayService:
     """The data plane. `app` is the functions' origin, `compat` the application for `/run` on the platform's.
 
-    Store, objects and sandbox are opened before `start` and closed after `close` by whoever made them.
+    Store, objects and sandbox are opened before `start` and closed after `close` by whoever made them. `lacking` tells
+    why the sandbox has no worker to give; one in this process always has.
     """
 
     def __init__(
-        self, *, settings: Settings, store: Store, objects: Objects, credentials: Credentials, sandbox: Sandbox
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        objects: Objects,
+        credentials: Credentials,
+        sandbox: Sandbox,
+        lacking: Lacking = lambda: None,
     ) -> None:
         folder = DataFolder(settings.data_dir)
         self._trees = TreeCache(folder.cache / "trees", objects)
@@ -49,17 +60,26 @@ class GatewayService:
             [self._keys.changed, self._resolver.changed],
             tolerance_seconds=settings.store_tolerance_seconds,
         )
-        self._recorder = Recorder(folder.spool, store)
+        meters = Meters(self._resolver.name_of)
+        self._recorder = Recorder(folder.spool, store, meters)
+        self.metrics = GatewayMetrics(meters, self._feed, self._recorder)
+        self.readiness = GatewayReadiness(self._feed, self._recorder, lacking)
         parts = Parts(
             feed=self._feed,
             resolver=self._resolver,
             admission=Admission(self._keys, _buckets(settings)),
             sandbox=sandbox,
             recorder=self._recorder,
+            meters=meters,
             max_body_mb=settings.max_body_mb,
         )
         shares_host = urlsplit(settings.url).hostname == urlsplit(settings.run_url).hostname
-        self.app = functions_app(parts, AnswerRules.for_functions(shares_host=shares_host), instance=settings.instance)
+        self.app = functions_app(
+            parts,
+            AnswerRules.for_functions(shares_host=shares_host),
+            self.readiness,
+            instance=settings.instance,
+        )
         self.compat = Invocations(parts, AnswerRules.for_platform())
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -72,6 +92,10 @@ class GatewayService:
             asyncio.create_task(self._resolver.warm_kept(), name="gateway-warming"),
             asyncio.create_task(self._tidy(), name="gateway-tidying"),
         ]
+
+    def leave(self) -> None:
+        """Says from now on that this process takes nothing new."""
+        self.readiness.leaving = True
 
     async def close(self) -> None:
         """Stops, and delivers the records that wait; what the store does not take stays on disk."""

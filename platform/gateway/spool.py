@@ -151,7 +151,12 @@ class Spool:
     @property
     def fullness(self) -> float:
         """Returns which share of `most_bytes` waits to be delivered."""
-        return sum(file.size - file.delivered for file in self._files) / self._most_bytes
+        return self.waiting_bytes / self._most_bytes
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Returns how many bytes wait to be delivered."""
+        return sum(file.size - file.delivered for file in self._files)
 
     def close(self) -> None:
         """Removes the files that are delivered; the others are for the next process."""

@@ -157,6 +157,7 @@ class Straight:
         if head is None or end.outcome.cold is not None:
             self._go_on(call, end)
             return
+        self._parts.meters.count(call.deployment, end.outcome)
         self._records.append(encode(call, end.status, time.time(), end.outcome))
         if not self._ended:
             self._loop.call_soon(self._flush)
@@ -164,7 +165,8 @@ class Straight:
 
     def fail(self, call: StraightCall) -> None:
         """Answers a call that a bug has broken."""
-        _log.exception("execution %s failed in the gateway", call.execution_id)
+        ids = {"executionId": call.execution_id}
+        _log.exception("execution %s failed in the gateway", call.execution_id, extra=ids)
         call.connection.go_on(call, partial(self._invocations.refuse, internal_error(), call.execution_id))
 
     def gone(self, call: StraightCall) -> None:

@@ -8,9 +8,12 @@ import asyncio
 import uvloop
 
 from cloudserve.cli.platform import platform
+from cloudserve.cli.services.stage import Stage
 from cloudserve.cli.serving import Inherited, keep_descriptors, serve
-from cloudserve.core.config import Settings
+from cloudserve.core.auth.credentials import Credentials
+from cloudserve.core.config import DataFolder, Settings
 from cloudserve.core.confine.tiers import detect
+from cloudserve.core.connections import Connections
 from cloudserve.core.telemetry import logging as telemetry
 
 
@@ -22,7 +25,10 @@ async def run(inherited: Inherited) -> None:
     async def leaving() -> None:
         """Has nothing to tell anybody."""
 
-    async with platform(settings, detect("none")) as started:
+    credentials = Credentials.load_or_create(DataFolder(settings.data_dir).credentials)
+    async with platform(
+        settings, detect("none"), connections=Connections.load(), credentials=credentials, stage=Stage()
+    ) as started:
         await serve(inherited, platform=started.platform_app, run=started.run_app, on_leaving=leaving)
 
 

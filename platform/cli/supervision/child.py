@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,10 @@ REFUSING: Final = b"refusing\n"
 
 
 class Child:
-    """A platform process, in a process group of its own, that ends when its supervisor does.
+    """A process that serves, in a process group of its own, that ends when its supervisor does.
+
+    `sockets` are descriptors that it inherits and is told of, by the name of the argument; those of `kept` it only
+    holds. `settings`, if there is such a file, goes when it ends. With `piped` its output is read here (`watch`).
 
     It tells over a pipe when it serves (`ready`) and when it takes no more connections (`leaving`), or why it will not
     serve at all (`refusal`, which is empty else). The other pipe is
@@ -27,20 +30,30 @@ class Child:
     """
 
     def __init__(
-        self, command: Sequence[str], *, settings: Path, platform: Sequence[int], run: Sequence[int], lock: int
+        self,
+        command: Sequence[str],
+        *,
+        sockets: Mapping[str, Sequence[int]],
+        kept: Sequence[int] = (),
+        settings: Path | None = None,
+        piped: bool = True,
+        kill_after_seconds: float = KILL_AFTER_SECONDS,
     ) -> None:
         told, tell = os.pipe()
         watch, self._lifeline = os.pipe()
-        arguments = ["--settings", str(settings), "--tell", str(tell), "--lifeline", str(watch)]
-        for name, descriptors in (("--platform", platform), ("--run", run)):
+        arguments = ["--tell", str(tell), "--lifeline", str(watch)]
+        if settings is not None:
+            arguments += ["--settings", str(settings)]
+        for name, descriptors in sockets.items():
             for descriptor in descriptors:
-                arguments += [name, str(descriptor)]
+                arguments += [f"--{name}", str(descriptor)]
+        inherited = [descriptor for descriptors in sockets.values() for descriptor in descriptors]
         self.process = subprocess.Popen(  # noqa: S603 - our own program
             [*command, *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=[tell, watch, lock, *platform, *run],
+            stdout=subprocess.PIPE if piped else None,
+            stderr=subprocess.STDOUT if piped else None,
+            pass_fds=[tell, watch, *kept, *inherited],
             process_group=0,
         )
         os.close(tell)
@@ -51,12 +64,13 @@ class Child:
         self.leaving = asyncio.Event()
         self.ended = asyncio.Event()
         self.stopping = False
+        self._kill_after_seconds = kill_after_seconds
         self._told = told
         self._heard = b""
         self._watcher: asyncio.Task[None] | None = None
 
-    def watch(self, log: RotatingFile, on_end: "Callable[[Child], None]") -> None:
-        """Follows its output and its messages until it ends; then calls `on_end`."""
+    def watch(self, log: RotatingFile | None, on_end: "Callable[[Child], None]") -> None:
+        """Follows its messages, and its output into `log`, until it ends; then calls `on_end`."""
         self._watcher = asyncio.create_task(self._watch(log, on_end))
 
     def stop(self) -> None:
@@ -65,7 +79,7 @@ class Child:
             return
         self.stopping = True
         self._signal(signal.SIGTERM)
-        asyncio.get_running_loop().call_later(KILL_AFTER_SECONDS, self.kill)
+        asyncio.get_running_loop().call_later(self._kill_after_seconds, self.kill)
 
     def kill(self) -> None:
         """Kills it, with all of its process group."""
@@ -80,21 +94,24 @@ class Child:
             return f"was killed by {signal.Signals(-code).name}"
         return f"ended with code {code}"
 
-    async def _watch(self, log: RotatingFile, on_end: "Callable[[Child], None]") -> None:
-        assert self.process.stdout is not None  # noqa: S101 - a pipe was asked for
-        output = asyncio.create_task(_copy(self.process.stdout.fileno(), log.write))
-        messages = asyncio.create_task(_copy(self._told, self._hear))
+    async def _watch(self, log: RotatingFile | None, on_end: "Callable[[Child], None]") -> None:
+        output = self.process.stdout
+        followed = [asyncio.create_task(_copy(self._told, self._hear))]
+        if output is not None and log is not None:
+            followed.append(asyncio.create_task(_copy(output.fileno(), log.write)))
         await _end_of(self.pid)
         # Its number is not free before it is waited for, so the group is still its own.
         self._kill_group()
         self.process.wait()
-        await asyncio.wait([output, messages], timeout=1)
-        for task in (output, messages):
+        await asyncio.wait(followed, timeout=1)
+        for task in followed:
             task.cancel()
-        self.process.stdout.close()
+        if output is not None:
+            output.close()
         os.close(self._told)
         os.close(self._lifeline)
-        self.settings.unlink(missing_ok=True)
+        if self.settings is not None:
+            self.settings.unlink(missing_ok=True)
         for event in (self.leaving, self.ended):
             event.set()
         on_end(self)

@@ -9,7 +9,7 @@ from typing import Final, Literal
 BACKLOG: Final = 2048
 """Connections that wait while a platform process starts. The kernel caps it at net.core.somaxconn."""
 
-Origin = Literal["platform", "run"]
+Origin = Literal["platform", "run", "sandbox", "internal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Listeners:
         try:
             for address in wanted:
                 if address not in self._open:
-                    self._open[address] = _listen(address)
+                    self._open[address] = _listening(address)
                     fresh.append(address)
         except OSError:
             self.close(fresh)
@@ -66,7 +66,18 @@ class Listeners:
         return [self._open[address].fileno() for address in wanted if address.origin == origin]
 
 
-def _listen(address: Address) -> socket.socket:
+def _listening(address: Address) -> socket.socket:
+    made = bound(address)
+    try:
+        made.listen(BACKLOG)
+    except OSError as error:
+        made.close()
+        raise _refusal(address, error) from None
+    return made
+
+
+def bound(address: Address) -> socket.socket:
+    """Returns a socket that has the address, and listens when told to. Raises OSError, which names the address."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -74,13 +85,16 @@ def _listen(address: Address) -> socket.socket:
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind((address.host, address.port))
-        made.listen(BACKLOG)
         made.setblocking(False)
     except OSError as error:
         made.close()
-        reason = "is taken" if error.errno == errno.EADDRINUSE else f"can't be used ({error.strerror})"
-        raise OSError(error.errno, f"port {address.port} of {address.host} {reason}") from None
+        raise _refusal(address, error) from None
     return made
+
+
+def _refusal(address: Address, error: OSError) -> OSError:
+    reason = "is taken" if error.errno == errno.EADDRINUSE else f"can't be used ({error.strerror})"
+    return OSError(error.errno, f"port {address.port} of {address.host} {reason}")
 
 
 def _has_ipv6_loopback() -> bool:

@@ -15,6 +15,8 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from cloudserve.core.telemetry.correlation import LOGGED
+
 REDACTED: Final = "[redacted]"
 _SECRET_NAMES: Final = re.compile(
     r"authorization|cookie|password|secret|token|api[-_]?key|machine[-_]?key|credential|(?:^|[-_])code$|invitation",
@@ -47,7 +49,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(LOGGED), *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(serializer=_line),

@@ -79,7 +79,7 @@ async def test_health_proves_that_it_knows_the_machine_key(platform: Platform) -
 
 
 async def test_readiness_names_what_is_away(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The store and the object store apart; health does not depend on them."""
+    """The object store is done without, the store is not; health does not depend on them."""
     http = platform.client(origin=None)
     assert (await http.get("/readyz")).json() == {"status": "ready", "checks": {"store": "ok", "objects": "ok"}}
 
@@ -88,9 +88,20 @@ async def test_readiness_names_what_is_away(platform: Platform, monkeypatch: pyt
 
     monkeypatch.setattr(platform.service.context.objects, "ping", away)
     answer = await http.get("/readyz")
-    assert answer.status_code == 503
-    assert answer.json() == {"status": "not-ready", "checks": {"store": "ok", "objects": "ObjectsUnavailable"}}
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ready", "checks": {"store": "ok", "objects": "ObjectsUnavailable"}}
+    monkeypatch.setattr(platform.service.context.store, "ping", away)
+    answer = await http.get("/readyz")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert answer.json()["status"] == "not-ready"
     assert (await http.get("/healthz")).status_code == 200
+
+
+async def test_a_control_plane_that_leaves_is_not_ready(platform: Platform) -> None:
+    """Though everything that it needs is there."""
+    platform.service.leave()
+    answer = await platform.client(origin=None).get("/readyz")
+    assert (answer.status_code, answer.json()["checks"]["process"]) == (503, "leaving")
 
 
 async def test_a_store_that_is_away_is_a_503(platform: Platform, ada: User, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,47 @@
+"""The data plane as a service of its own: with sandboxes on other hosts, or with workers on this one."""
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from cloudserve.cli.services.backends import open_backends
+from cloudserve.cli.services.collectors import Workers
+from cloudserve.cli.services.host import local_sandbox, make_work_folder
+from cloudserve.cli.services.service import Service
+from cloudserve.cli.services.settings import Configuration
+from cloudserve.cli.services.stage import Stage
+from cloudserve.core.confine.tiers import Protection
+from cloudserve.core.readiness import Readiness
+from cloudserve.gateway.service import GatewayService
+
+
+@asynccontextmanager
+async def gateway(configuration: Configuration, protection: Protection, stage: Stage) -> AsyncIterator[Service]:
+    """Starts a gateway and its sandbox."""
+    folder = configuration.folder
+    make_work_folder(folder.work)
+    async with AsyncExitStack() as opened:
+        opened.callback(shutil.rmtree, folder.work, ignore_errors=True)
+        backends = await open_backends(opened, configuration.connections, folder, stage)
+        sandbox = local_sandbox(configuration.settings, folder, protection)
+        await sandbox.start()
+        opened.push_async_callback(sandbox.close, grace_seconds=configuration.service.grace_seconds)
+        service = GatewayService(
+            settings=configuration.settings,
+            store=backends.store,
+            objects=backends.objects,
+            credentials=configuration.credentials(),
+            sandbox=sandbox,
+        )
+        await stage.wait_for("store", service.start)
+        opened.push_async_callback(service.close)
+
+        async def check() -> Readiness:
+            return service.readiness.check()
+
+        yield Service(
+            origins={"run": service.app},
+            check=check,
+            leave=service.leave,
+            collectors=[service.metrics, Workers(sandbox.stats)],
+        )

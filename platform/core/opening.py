@@ -1,0 +1,28 @@
+"""From settings to backends: the one place that knows which store, object store and mailer `Connections` mean.
+
+What is returned is not open yet: its `open` makes it ready, and may be tried again while a server is away. A server's
+library is only imported where there is such a server.
+"""
+
+from cloudserve.core.config import DataFolder
+from cloudserve.core.connections import Connections
+from cloudserve.core.mail import Mailer, NoMail
+from cloudserve.core.objects.abc import Objects
+from cloudserve.core.objects.filesystem import FilesystemObjects
+from cloudserve.core.store.abc import Store
+from cloudserve.core.store.sqlite import SqliteStore
+
+
+def store_of(connections: Connections, folder: DataFolder) -> Store:
+    """Returns the store at `store_url`, or else the SQLite file in the data folder."""
+    return SqliteStore(folder.database)
+
+
+def objects_of(connections: Connections, folder: DataFolder) -> Objects:
+    """Returns the bucket at `s3_endpoint`, or else the folder in the data folder."""
+    return FilesystemObjects(folder.objects)
+
+
+def mailer_of(connections: Connections) -> Mailer:
+    """Returns the mailer over `smtp_host`, or else one that sends nothing."""
+    return NoMail()
