@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cloudserve.sandbox.abc import Answer, Deployment, InvocationFailed, Outcome, Sandbox
+from cloudserve.sandbox.heads import WrittenCall
 from cloudserve.sandbox.protocol import WHOLE_BYTES, WINDOW_BYTES, ProtocolError
 from cloudserve.sandbox.remote.results import (
     write_failed,
@@ -14,7 +15,7 @@ from cloudserve.sandbox.remote.results import (
     write_stream_head,
 )
 from cloudserve.sandbox.remote.streams import Inflow, Outflow
-from cloudserve.sandbox.remote.wire import END, frame, read_call
+from cloudserve.sandbox.remote.wire import END, frame
 
 if TYPE_CHECKING:
     from cloudserve.sandbox.remote.serving import ServingLink
@@ -35,14 +36,13 @@ class ServedCall:
 
     def begin(self, sandbox: Sandbox, deployment: Deployment, head: bytes, body: bytes) -> None:
         """Runs a call whose body is here."""
-        self._give_up = sandbox.submit(deployment, read_call(head, body), self._ended)
+        self._give_up = sandbox.submit(deployment, WrittenCall(head, body), self._ended)
 
     def open(self, sandbox: Sandbox, deployment: Deployment, head: bytes) -> None:
         """Runs a call whose body follows."""
-        call = read_call(head, b"")
-        call.body = self.body = Inflow(self._link, self._number)
+        self.body = Inflow(self._link, self._number)
         self.body.open()
-        self._give_up = sandbox.submit(deployment, call, self._ended)
+        self._give_up = sandbox.submit(deployment, WrittenCall(head, self.body), self._ended)
 
     def warm(self, sandbox: Sandbox, deployment: Deployment) -> None:
         """Has a worker ready."""

@@ -47,7 +47,6 @@ from typing import Any, Final
 
 import orjson
 
-from cloudserve.sandbox.abc import Call
 from cloudserve.sandbox.protocol import HEADER, WHOLE_BYTES, ProtocolError
 
 VERSION: Final = 1
@@ -102,20 +101,3 @@ def document(payload: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ProtocolError("A JSON payload that is no object.")
     return found
-
-
-def read_call(head: bytes, body: bytes) -> Call:
-    """Returns the call of a head as `heads.write_head` makes it. Raises `ProtocolError`."""
-    fields = head.split(b"\0")
-    if len(fields) < 6 or len(fields) % 2:
-        raise ProtocolError("The head of a call with too few fields.")
-    return Call(
-        fields[0].decode(),
-        fields[1].decode(),
-        fields[2].decode("utf-8", "surrogateescape"),
-        fields[3],
-        tuple(zip(fields[6::2], fields[7::2], strict=True)),
-        body,
-        fields[4].decode(),
-        fields[5].decode(),
-    )

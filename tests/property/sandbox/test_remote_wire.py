@@ -2,12 +2,13 @@
 
 import contextlib
 import struct
+from dataclasses import asdict
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudserve.sandbox.abc import Call, ColdStart, LogEntry, Outcome
-from cloudserve.sandbox.heads import write_head
+from cloudserve.sandbox.heads import WrittenCall, write_head
 from cloudserve.sandbox.protocol import HEADER, LEVELS, ProtocolError
 from cloudserve.sandbox.remote.documents import read_deployment
 from cloudserve.sandbox.remote.reports import Report
@@ -21,7 +22,6 @@ from cloudserve.sandbox.remote.results import (
     write_outcome,
     write_result,
 )
-from cloudserve.sandbox.remote.wire import read_call
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
 WORDS = TEXT.map(lambda text: text.replace("\0", ""))
@@ -53,7 +53,7 @@ CALLS = st.builds(
 def test_a_call_comes_out_as_it_went_in(call: Call) -> None:
     """Of any fields without NUL bytes, which no request can have."""
     assert isinstance(call.body, bytes)
-    assert read_call(write_head(call), call.body) == call
+    assert asdict(WrittenCall(write_head(call), call.body)) == asdict(call)
 
 
 @given(OUTCOMES, st.binary(max_size=50))
@@ -71,7 +71,7 @@ def test_an_outcome_comes_out_as_it_went_in(outcome: Outcome, body: bytes) -> No
 def test_no_bytes_of_a_peer_do_more_than_end_the_connection(data: bytes) -> None:
     """Whatever reads a payload raises what `Link` ends the connection for."""
     for read in (
-        lambda: read_call(data, b""),
+        lambda: WrittenCall(data, b"").path,
         lambda: Result(data).outcome(),
         lambda: read_outcome(data, ()),
         lambda: read_failed(data, ()),
