@@ -7,11 +7,10 @@ from typing import Annotated
 import typer
 
 from cloudserve.cli.commands import new_app
-from cloudserve.cli.homes import DataDirOption, data_folder, opened_home, require_platform
+from cloudserve.cli.homes import DataDirOption, Place
 from cloudserve.cli.output import CommandError, JsonOption, Output
 from cloudserve.cli.stack import DEFAULT, StackOption
 from cloudserve.cli.transfers import KINDS, PassphraseFileOption, counted, finished, megabytes, passphrase, shown
-from cloudserve.core.config import DataFolder
 from cloudserve.core.transfer.counts import Counts
 from cloudserve.core.transfer.exporting import export as write_export
 from cloudserve.core.transfer.home import Progress
@@ -34,20 +33,20 @@ def export(
     The platform may run meanwhile. Secrets in the file are sealed with a passphrase, which `import` asks for.
     """
     out = Output(as_json)
-    folder = data_folder(data_dir, stack)
-    require_platform(folder)
+    place = Place.find(data_dir, stack)
+    place.require_platform()
     if file.exists():
         raise CommandError(f"{file} exists. Remedy: name another file, or delete it.", reason="file-exists")
     words = passphrase(passphrase_file, new=True)
-    with shown(out, f"Exporting {folder.root}") as on_progress:
+    with shown(out, f"Exporting {place.title}") as on_progress:
         counts = finished(
-            lambda: asyncio.run(_export(folder, file, words, with_history, on_progress)),
+            lambda: asyncio.run(_export(place, file, words, with_history, on_progress)),
             again="see that the platform's stores can be reached and the disk has room; export again.",
         )
     told = ", ".join(f"{getattr(counts, kind)} {name}" for kind, name in KINDS.items() if getattr(counts, kind))
     out.result({"file": str(file), **counted(counts)}, f"{file}: {told or 'nothing'}; {megabytes(counts.size)}.")
 
 
-async def _export(folder: DataFolder, file: Path, words: str, history: bool, on_progress: Progress) -> Counts:
-    async with opened_home(folder) as home:
+async def _export(place: Place, file: Path, words: str, history: bool, on_progress: Progress) -> Counts:
+    async with place.opened() as home:
         return await write_export(home, file, passphrase=words, history=history, on_progress=on_progress)

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +11,7 @@ from typing import Annotated
 import typer
 
 from cloudserve.cli.commands import new_app
-from cloudserve.cli.homes import DataDirOption, data_folder, make_platform_folder, opened_home
+from cloudserve.cli.homes import DataDirOption, Place
 from cloudserve.cli.output import CommandError, JsonOption, Output, table
 from cloudserve.cli.stack import DEFAULT, StackOption
 from cloudserve.cli.transfers import KINDS, PassphraseFileOption, counted, finished, passphrase, shown
@@ -44,11 +45,11 @@ def import_(
     out = Output(as_json)
     if not file.is_file():
         raise CommandError(f"There is no file {file}.", reason="no-file", exit_code=2)
-    folder = data_folder(data_dir, stack)
+    place = Place.find(data_dir, stack)
     words = passphrase(passphrase_file, new=False)
-    with shown(out, f"Importing into {folder.root}") as on_progress:
+    with shown(out, f"Importing into {place.title}") as on_progress:
         imported = finished(
-            partial(_import, folder, file, words, merge_owners=merge_owners, dry_run=dry_run, on_progress=on_progress),
+            partial(_import, place, file, words, merge_owners=merge_owners, dry_run=dry_run, on_progress=on_progress),
             again="see that the platform's stores can be reached; import again.",
         )
     document = {
@@ -65,21 +66,21 @@ def import_(
 
 
 def _import(
-    folder: DataFolder, file: Path, words: str, *, merge_owners: bool, dry_run: bool, on_progress: Progress
+    place: Place, file: Path, words: str, *, merge_owners: bool, dry_run: bool, on_progress: Progress
 ) -> Imported:
     with closing(ExportFile.open(file, passphrase=words, on_progress=on_progress)) as exported:
 
-        async def add(to: DataFolder) -> Imported:
-            async with opened_home(to) as home:
+        async def add(to: Place) -> Imported:
+            async with to.opened() as home:
                 return await read_export(
                     home, exported, merge_owners=merge_owners, dry_run=dry_run, on_progress=on_progress
                 )
 
-        if dry_run and not folder.database.exists():
+        if dry_run and place.is_new:
             with TemporaryDirectory() as empty:  # where nothing is yet, nothing is made
-                return asyncio.run(add(DataFolder(Path(empty))))
-        make_platform_folder(folder)
-        return asyncio.run(add(folder))
+                return asyncio.run(add(replace(place, folder=DataFolder(Path(empty)))))
+        place.make_folder()
+        return asyncio.run(add(place))
 
 
 def _notes(imported: Imported) -> list[str]:

@@ -2,24 +2,30 @@
 
 import asyncio
 import json
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 
 from cloudserve.cli import folders
-from cloudserve.cli.homes import MARK, data_folder, opened_home
+from cloudserve.cli.homes import MARK, Place
 from cloudserve.core.config import DataFolder
+from cloudserve.core.transfer.home import Home
 from pulumi_cloudserve.provider import data_folder as provider
 from tests.contract.records import an_owner
 from tests.homes import PASSPHRASE, content, fill
 from tests.unit.cli.commands.conftest import Run
 
 
+def _opened(folder: Path) -> AbstractAsyncContextManager[Home]:
+    return Place.find(folder, "local").opened()
+
+
 @pytest.fixture
 async def origin(tmp_path: Path) -> Path:
     """The data folder of a platform with some of everything in it."""
     folder = DataFolder(tmp_path / "origin")
-    async with opened_home(folder) as home:
+    async with _opened(folder.root) as home:
         await fill(home)
     folder.run.mkdir()
     (folder.run / "settings.json").write_text(json.dumps({"max_body_mb": 64, "port": 1}))
@@ -50,7 +56,7 @@ def test_a_platform_moves(origin: Path, file: Path, tmp_path: Path, run: Run) ->
     assert target.stat().st_mode & 0o777 == 0o700
 
     async def both() -> list[object]:
-        async with opened_home(DataFolder(origin)) as one, opened_home(DataFolder(target)) as other:
+        async with _opened(origin) as one, _opened(target) as other:
             return [await content(one), await content(other)]
 
     there, here = asyncio.run(both())
@@ -97,7 +103,7 @@ def test_a_damaged_file_makes_nothing(file: Path, tmp_path: Path, run: Run) -> N
 async def test_conflicts_are_listed(file: Path, tmp_path: Path, run: Run) -> None:
     """Each with its row and its remedy, for a program too."""
     target = tmp_path / "target"
-    async with opened_home(DataFolder(target)) as home:
+    async with _opened(target) as home:
         await home.store.owners.add(an_owner("ann"))
     words = ("import", str(file), "--data-dir", str(target))
     told = await asyncio.to_thread(run, *words, stdin=PASSPHRASE, code=1)
@@ -144,8 +150,27 @@ def test_the_folder_is_the_stack_s(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(folders, "checkout", lambda: tmp_path)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     file = tmp_path / "infra" / "stacks" / "Pulumi.payments.yaml"
-    assert data_folder(None, "payments").root == tmp_path / "data" / "cloudserve" / "payments"
+    assert Place.find(None, "payments").folder.root == tmp_path / "data" / "cloudserve" / "payments"
     file.parent.mkdir(parents=True)
     file.write_text("config:\n  cloudserve:dataDir: /srv/payments\n")
-    assert data_folder(None, "payments").root == Path("/srv/payments")
-    assert data_folder(tmp_path, "payments").root == tmp_path
+    assert Place.find(None, "payments").folder.root == Path("/srv/payments")
+    assert Place.find(tmp_path, "payments").folder.root == tmp_path
+
+
+def test_a_platform_with_servers_needs_its_secrets_key(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one in a folder of this machine opens nothing of it."""
+    monkeypatch.setenv("CLOUDSERVE_STORE_URL", "mongodb://user:hidden@nowhere.test")
+    told = run("export", str(tmp_path / "file.tar"), "--data-dir", str(tmp_path), stdin=PASSPHRASE, code=2)
+    assert "CLOUDSERVE_SECRETS_KEY: is missing" in told.stderr
+    assert "hidden" not in told.stderr
+
+
+def test_settings_that_can_t_be_read_are_named(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without their values, which may be secrets."""
+    monkeypatch.setenv("CLOUDSERVE_SECRETS_KEY", "too-short-and-secret")
+    told = run("export", str(tmp_path / "file.tar"), "--data-dir", str(tmp_path), stdin=PASSPHRASE, code=2)
+    assert "CLOUDSERVE_SECRETS_KEY: " in told.stderr
+    assert "Remedy" in told.stderr
+    assert "too-short-and-secret" not in told.stderr
