@@ -49,7 +49,8 @@ class Context:
     meter: RequestMeter
 
 
-def _context_of(request: Request) -> Context:
+async def _context_of(request: Request) -> Context:
+    # A coroutine, because FastAPI runs plain functions on threads: 40 of them while a slow store keeps requests.
     return cast("Context", request.app.state.context)
 
 

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class ChangeFeed:
-    """Follows the store's changes from the moment of `start`."""
+    """Follows the store's changes from the moment of `start`. `away` tells that it did not answer the last time."""
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class ChangeFeed:
         self.tolerance_seconds = tolerance_seconds
         self._cursor = 0
         self._answered = 0.0
+        self.away = False
         self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -70,7 +71,6 @@ class ChangeFeed:
         self._asked.set()
 
     async def _follow(self) -> None:
-        away = False
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
@@ -79,15 +79,15 @@ class ChangeFeed:
             try:
                 await self._poll()
             except Exception as error:  # noqa: BLE001 - a feed that ends would leave this gateway stale for ever
-                if not away:
+                if not self.away:
                     fault = not isinstance(error, StoreError | TimeoutError)
                     message = "the store is away, so cached answers go on for %d s: %r"
                     _log.warning(message, self.tolerance_seconds, error, exc_info=fault)
-                away = True
+                self.away = True
             else:
-                if away:
+                if self.away:
                     _log.info("the store is back")
-                away = False
+                self.away = False
 
     async def _poll(self) -> None:
         while True:

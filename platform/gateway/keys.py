@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -53,15 +54,22 @@ class KnownKey:
 
 
 class Keys:
-    """The cache of keys. `start` before use, `close` after."""
+    """The cache of keys. `start` before use, `close` after. `away` tells whether the store is known to be away."""
 
-    def __init__(self, store: Store, *, most_known: int = MOST_KNOWN, most_unknown: int = MOST_UNKNOWN) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        away: Callable[[], bool],
+        most_known: int = MOST_KNOWN,
+        most_unknown: int = MOST_UNKNOWN,
+    ) -> None:
         self._store = store
         self._most_known = most_known
         self._most_unknown = most_unknown
         self._known: dict[bytes, KnownKey] = {}
         self._unknown: dict[bytes, None] = {}
-        self._lookups = Lookups(self._look_up, asked="the store")
+        self._lookups = Lookups(self._look_up, asked="the store", away=away)
         self._turns = asyncio.Semaphore(_LOOKED_UP_AT_ONCE)
         self._changes = 0
         self._uses: dict[str, float] = {}

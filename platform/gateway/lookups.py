@@ -5,13 +5,15 @@ A store that answers slowly, or not at all, costs the calls that need it a wait 
 Guarantees
 - Callers who ask for the same thing share one look-up; one who goes away ends it for nobody else.
 - A look-up ends after `PATIENCE_SECONDS` at the latest.
-- At most `MOST` callers wait, and at most `MOST` look-ups are under way; whoever comes then is refused at once.
+- At most `MOST` callers wait, and at most `MOST` look-ups are under way; whoever comes then is refused at once, and so
+  is whoever comes while the store is known to be away.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeVar
 
+from cloudserve.core.store.abc import Unavailable
 from cloudserve.gateway.errors import unavailable
 
 K = TypeVar("K", bound=Hashable)
@@ -22,16 +24,25 @@ MOST: Final = 1_000
 
 
 class Lookups(Generic[K, V]):
-    """The look-ups of one cache: `look_up` asks for a key, and `asked` says in a message whom."""
+    """The look-ups of one cache: `look_up` asks for a key, and `asked` says in a message whom.
 
-    def __init__(self, look_up: Callable[[K], Awaitable[V]], *, asked: str) -> None:
+    `away` tells whether the store is known to be away, so that nobody has to wait to learn it.
+    """
+
+    def __init__(self, look_up: Callable[[K], Awaitable[V]], *, asked: str, away: Callable[[], bool]) -> None:
         self._look_up = look_up
         self._asked = asked
+        self._away = away
         self._under_way: dict[K, asyncio.Task[V]] = {}
         self._waiting = 0
 
     async def find(self, key: K) -> V:
-        """Returns what is looked up. Raises what `look_up` raises, and `Problem` (503) when it takes too long."""
+        """Returns what is looked up. Raises what `look_up` raises, and `Problem` (503) when it takes too long.
+
+        Raises `Unavailable` while the store is away.
+        """
+        if self._away():
+            raise Unavailable("the store is away")
         if max(self._waiting, len(self._under_way)) >= MOST:
             raise unavailable(f"Too many calls wait for {self._asked} already. Try again soon.")
         task = self._under_way.get(key)

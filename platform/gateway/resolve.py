@@ -12,7 +12,7 @@ Guarantees
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,7 +53,10 @@ _LOAD_ERRORS: Final = (StoreError, ObjectsError, BadTree, SealBroken, OSError)
 
 
 class Resolver:
-    """The cache of routes. `close` ends what goes on behind the calls."""
+    """The cache of routes. `away` tells whether the store is known to be away.
+
+    `close` ends what goes on behind the calls.
+    """
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class Resolver:
         sandbox: Sandbox,
         *,
         run_url: str,
+        away: Callable[[], bool],
         most_routes: int = MOST_ROUTES,
         most_missing: int = MOST_MISSING,
     ) -> None:
@@ -74,7 +78,7 @@ class Resolver:
         self._routes: dict[Name, Route] = {}
         self._names: dict[str, Name] = {}
         self._missing: dict[Name, None] = {}
-        self._loads = Lookups(self._load, asked="the store or the object store")
+        self._loads = Lookups(self._load, asked="the store or the object store", away=away)
         self._turns = asyncio.Semaphore(_LOOKED_UP_AT_ONCE)
         self._refreshes: dict[str, _Refresh] = {}
         self._changes = 0

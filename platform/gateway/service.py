@@ -53,8 +53,10 @@ class GatewayService:
         folder = DataFolder(settings.data_dir)
         self._trees = TreeCache(folder.cache / "trees", objects)
         materialiser = Materialiser(store, self._trees, Sealer(credentials.secrets_key))
-        self._keys = Keys(store)
-        self._resolver = Resolver(store, materialiser, sandbox, run_url=settings.run_url.rstrip("/"))
+        self._keys = Keys(store, away=self._store_is_away)
+        self._resolver = Resolver(
+            store, materialiser, sandbox, run_url=settings.run_url.rstrip("/"), away=self._store_is_away
+        )
         self._feed = ChangeFeed(
             store,
             [self._keys.changed, self._resolver.changed],
@@ -117,6 +119,9 @@ class GatewayService:
     async def prewarm(self, function: Function) -> None:
         """Returns when calls reach the function's live version, with a warm worker where that is possible."""
         await self._resolver.prewarm(function.owner_id, function.id)
+
+    def _store_is_away(self) -> bool:
+        return self._feed.away
 
     async def _tidy(self) -> None:
         """Keeps the cache of bundles and layers from growing without bound; what is served stays."""
