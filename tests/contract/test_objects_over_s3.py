@@ -2,12 +2,11 @@
 
 import asyncio
 import re
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -118,8 +117,17 @@ async def test_wrong_keys_are_refused_and_not_repeated(access: S3Access, wrong: 
         error = error.__cause__
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
-async def test_a_server_comes_back_with_its_objects(kind: type[S3Server], tmp_path: Path, end: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("kind", "end"),
+    [
+        pytest.param(MinioServer, MinioServer.stop, id="minio-stopped"),
+        pytest.param(MinioServer, MinioServer.kill, id="minio-killed"),
+        pytest.param(SeaweedServer, SeaweedServer.kill, id="seaweedfs-killed"),
+    ],
+)
+async def test_a_server_comes_back_with_its_objects(
+    kind: type[S3Server], end: Callable[[S3Server], None], tmp_path: Path
+) -> None:
     """Meanwhile objects are unavailable; who has them open needs to do nothing."""
     server = await asyncio.to_thread(kind.in_folder(tmp_path).start)
     try:
@@ -127,7 +135,7 @@ async def test_a_server_comes_back_with_its_objects(kind: type[S3Server], tmp_pa
         await objects.open()
         await objects.put("small", b"content")
         await objects.put("big", bytes(2 * PART))
-        await asyncio.to_thread(server.stop if end == signal.SIGTERM else server.kill)
+        await asyncio.to_thread(end, server)
         for attempt in (objects.read("small"), objects.put("k", b""), objects.stat("k"), objects.ping()):
             with pytest.raises(ObjectsUnavailable):
                 await attempt
@@ -263,6 +271,18 @@ async def test_objects_beyond_what_one_copy_takes_are_touched_in_parts(
     assert (after.size, after.sha256) == (before.size, before.sha256)
     assert after.modified > before.modified
     assert await objects.read("k") == content
+
+
+async def test_touching_renews_each_time(objects: S3Objects) -> None:
+    """Also an object that was touched before and has not changed since."""
+    times = [(await objects.put("k", b"content")).modified]
+    for _ in range(2):
+        await asyncio.sleep(1.1)  # HTTP's dates are seconds
+        assert await objects.touch("k")
+        info = await objects.stat("k")
+        assert info is not None
+        times.append(info.modified)
+    assert times == sorted(set(times))
 
 
 async def test_touching_beside_a_put_spoils_nothing(objects: S3Objects) -> None:

@@ -37,7 +37,8 @@ class SeaweedServer(S3Server):
             *("-s3", f"-s3.port={port}", f"-s3.config={config}", *ports),
             *("-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"),
             *("-volume.max=2000", "-master.volumeSizeLimitMB=256"),  # each bucket takes seven volumes
-            "-volume.preStopSeconds=1",
+            # Its only master need not wait for others to be elected.
+            *("-master.electionTimeout=500ms", "-master.heartbeatInterval=100ms"),
         ]
         return cls(command, port=port, log=folder / "seaweedfs.log")
 
