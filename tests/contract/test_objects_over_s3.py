@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from urllib3.connection import HTTPConnection
 
 from cloudserve.core.objects.abc import ObjectsUnavailable
 from cloudserve.core.objects.minio import PART, THREADS, S3Objects
@@ -299,6 +301,23 @@ async def test_touching_beside_a_put_spoils_nothing(objects: S3Objects) -> None:
         assert await objects.touch("k")
     await putting
     assert await objects.read("k") == contents[-1]
+
+
+@pytest.mark.parametrize("size", [5_000, PART + 5_000])
+async def test_what_is_damaged_on_its_way_is_refused(
+    objects: S3Objects, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """By the server, so that there is no object that nobody could read."""
+    request = HTTPConnection.request
+
+    def damaging(self: HTTPConnection, method: str, url: str, body: bytes | None = None, **others: Any) -> None:
+        damaged = body[:-1] + bytes([body[-1] ^ 1]) if body and len(body) == 5_000 else body
+        request(self, method, url, damaged, **others)
+
+    monkeypatch.setattr(HTTPConnection, "request", damaging)
+    with pytest.raises(ObjectsUnavailable, match="received something else than was sent"):
+        await objects.put("k", bytes(size))
+    assert await objects.stat("k") is None
 
 
 def self_signed(folder: Path) -> Path:

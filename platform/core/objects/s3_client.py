@@ -4,10 +4,10 @@ import re
 import ssl
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from minio import Minio
-from minio.helpers import check_bucket_name
+from minio.helpers import check_bucket_name, md5sum_hash
 from urllib3 import BaseHTTPResponse, PoolManager, Retry, Timeout
 from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import ReadTimeoutError
@@ -52,6 +52,18 @@ class _Retry(Retry):
         return super().increment(method, url, response, error, _pool, _stacktrace)
 
 
+class _Pool(PoolManager):
+    """Sends the MD5 of each body: SeaweedFS does not check the SHA-256 that requests without TLS are signed with."""
+
+    def urlopen(  # type: ignore[override]  # as urllib3's own pool overrides it
+        self, method: str, url: str, redirect: bool = True, **kw: Any
+    ) -> BaseHTTPResponse:
+        body, headers = kw.get("body"), kw["headers"]
+        if body and "Content-MD5" not in headers:
+            headers["Content-MD5"] = md5sum_hash(body)
+        return super().urlopen(method, url, redirect, **kw)
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """A client of a server, and the connections that it uses."""
@@ -85,7 +97,7 @@ def connect(
 
 
 def _http_pool(patience: Patience, *, connections: int, secure: bool) -> PoolManager:
-    return PoolManager(
+    return _Pool(
         maxsize=connections,
         timeout=Timeout(connect=patience.connect_seconds, read=patience.read_seconds),
         retries=_Retry(
