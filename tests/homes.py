@@ -56,7 +56,7 @@ async def written(home: Home, file: Path, *, history: bool = True) -> Path:
     return file
 
 
-async def imported(home: Home, file: Path, **options: bool) -> Imported:
+async def imported(home: Home, file: Path, **options: Any) -> Imported:
     """Imports a file."""
     exported = ExportFile.open(file, passphrase=PASSPHRASE)
     try:

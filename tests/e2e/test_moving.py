@@ -1,4 +1,4 @@
-"""A platform moves with `export` and `import`, as a user types them: into a folder that `up` takes up, and into one that is up.
+"""A platform moves with `export` and `import`: into a folder that `up` begins with, and into a platform that is up.
 
 Every step goes through the launcher, the real Pulumi engine and real processes; each builds on the ones before.
 """
@@ -84,5 +84,5 @@ def test_into_a_platform_that_is_up_owners_are_merged(moving: Moving) -> None:
     refused = machine.cloudserve(*options, "--json", stdin=PASSPHRASE, code=1)
     (conflict, *_) = json.loads(refused.stderr)["error"]["conflicts"]
     assert "the user admin: the name admin belongs to admin here" in conflict
-    machine.cloudserve(*options, "--merge-owners", stdin=PASSPHRASE)
+    machine.cloudserve(*options, "--merge-owner", "admin", stdin=PASSPHRASE)
     assert moving.call("other") == (200, '{"token":"s3cret","asked":"other"}')

@@ -1,6 +1,7 @@
 """`cloudserve import`: the data of another platform, from the file that `export` wrote."""
 
 import asyncio
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -29,10 +30,12 @@ def import_(
     file: Annotated[Path, typer.Argument(help="A file that `export` wrote.")],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be added.")] = False,
-    merge_owners: Annotated[
-        bool,
-        typer.Option("--merge-owners", help="Give keys and functions to the owner that has the same name here."),
-    ] = False,
+    merge_owner: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Give this owner's keys and functions to its namesake here; may be repeated."
+        ),
+    ] = None,
     passphrase_file: PassphraseFileOption = None,
     stack: StackOption = DEFAULT,
     data_dir: DataDirOption = None,
@@ -49,7 +52,7 @@ def import_(
     words = passphrase(passphrase_file, new=False)
     with shown(out, f"Importing into {place.title}") as on_progress:
         imported = finished(
-            partial(_import, place, file, words, merge_owners=merge_owners, dry_run=dry_run, on_progress=on_progress),
+            partial(_import, place, file, words, merge=merge_owner or (), dry_run=dry_run, on_progress=on_progress),
             again="see that the platform's stores can be reached; import again.",
         )
     document = {
@@ -66,15 +69,13 @@ def import_(
 
 
 def _import(
-    place: Place, file: Path, words: str, *, merge_owners: bool, dry_run: bool, on_progress: Progress
+    place: Place, file: Path, words: str, *, merge: Collection[str], dry_run: bool, on_progress: Progress
 ) -> Imported:
     with closing(ExportFile.open(file, passphrase=words, on_progress=on_progress)) as exported:
 
         async def add(to: Place) -> Imported:
             async with to.opened() as home:
-                return await read_export(
-                    home, exported, merge_owners=merge_owners, dry_run=dry_run, on_progress=on_progress
-                )
+                return await read_export(home, exported, merge=merge, dry_run=dry_run, on_progress=on_progress)
 
         if dry_run and place.is_new:
             with TemporaryDirectory() as empty:  # where nothing is yet, nothing is made

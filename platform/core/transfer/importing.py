@@ -7,7 +7,7 @@ one that is repeated adds nothing. What was deleted here since an earlier import
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
@@ -43,17 +43,17 @@ async def import_(
     home: Home,
     file: ExportFile,
     *,
-    merge_owners: bool = False,
+    merge: Collection[str] = (),
     dry_run: bool = False,
     on_progress: Progress = silent,
 ) -> Imported:
     """Adds what is in the file and not in the home; with `dry_run` it only tells what it would add.
 
-    With `merge_owners`, an owner that has the name and kind of one in the file takes its keys and functions. Raises
+    `merge` has names of owners: whoever has such a name here takes the keys and functions of its namesake there. Raises
     `Damaged` or `Conflicting` with nothing changed, and `TransferError`, `StoreError`, `ObjectsError` or OSError for
     what happens on the way: then run it again.
     """
-    work = _Import(home, file, merge_owners, on_progress)
+    work = _Import(home, file, merge, on_progress)
     imported = await work.survey()
     if not dry_run:
         await work.add(imported)
@@ -63,10 +63,10 @@ async def import_(
 class _Import:
     """One import: the file, the home, and what is known of both."""
 
-    def __init__(self, home: Home, file: ExportFile, merge_owners: bool, on_progress: Progress) -> None:
+    def __init__(self, home: Home, file: ExportFile, merge: Collection[str], on_progress: Progress) -> None:
         self._home = home
         self._file = file
-        self._merge = merge_owners
+        self._merge = merge
         self._on_progress = on_progress
         self._objects = ObjectsPlan()
         self._owners: dict[str, str] = {}

@@ -4,7 +4,7 @@ A row that is there under its id is left as it is, whatever has become of it sin
 function that an import has begun and not ended; it is recognised by its row, which has no live version yet.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -45,17 +45,17 @@ class FunctionLack:
     conflicts: list[Conflict] = field(default_factory=list)
 
 
-async def owner_lack(store: Store, parts: OwnerParts, *, merge: bool) -> OwnerLack:
-    """Compares an owner and its keys. With `merge`, an owner of the same kind and name here takes its part."""
+async def owner_lack(store: Store, parts: OwnerParts, *, merge: Collection[str]) -> OwnerLack:
+    """Compares an owner and its keys. One whose name is in `merge` is its namesake here, of the same kind."""
     owner = parts.owner
     if await store.owners.get(owner.id) is not None:
         return await _keys(store, OwnerLack(parts, owner.id), parts.keys)
     named = await store.owners.by_name(owner.name)
-    if merge and named is not None and named.kind == owner.kind:
+    if owner.name in merge and named is not None and named.kind == owner.kind:
         return await _keys(store, OwnerLack(parts, named.id), [_of(key, named.id) for key in parts.keys])
     conflicts = []
     if named is not None:
-        remedy = "repeat it with --merge-owners, if both are the same person or team"
+        remedy = f"repeat it with --merge-owner {owner.name}, if both are the same {owner.kind}"
         conflicts.append(_taken(owner, "name", owner.name, named, remedy=remedy))
     if owner.email is not None and (other := await store.owners.by_email(owner.email)) and other != named:
         conflicts.append(_taken(owner, "mail address", owner.email, other))

@@ -109,11 +109,11 @@ async def test_conflicts_are_listed(file: Path, tmp_path: Path, run: Run) -> Non
     told = await asyncio.to_thread(run, *words, stdin=PASSPHRASE, code=1)
     assert "Nothing was imported: 1 row is in conflict" in told.stderr
     assert "the user ann: the name ann belongs to ann here" in told.stderr
-    assert "--merge-owners" in told.stderr
+    assert "--merge-owner ann" in told.stderr
     told = await asyncio.to_thread(run, *words, "--json", stdin=PASSPHRASE, code=1)
     (conflict,) = json.loads(told.stderr)["error"]["conflicts"]
     assert conflict.startswith("the user ann: ")
-    told = await asyncio.to_thread(run, *words, "--merge-owners", stdin=PASSPHRASE)
+    told = await asyncio.to_thread(run, *words, "--merge-owner", "ann", stdin=PASSPHRASE)
     assert "ann here has the keys and functions of ann there" in told.stderr
 
 

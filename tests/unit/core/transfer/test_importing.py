@@ -53,10 +53,10 @@ async def ann(origin: Home) -> Owner:
     return owner
 
 
-async def _conflicts(home: Home, file: Path, **options: bool) -> list[str]:
+async def _conflicts(home: Home, file: Path, *merge: str) -> list[str]:
     before = await content(home)
     with pytest.raises(Conflicting) as refusal:
-        await imported(home, file, **options)
+        await imported(home, file, merge=merge)
     assert await content(home) == before
     return [str(conflict) for conflict in refusal.value.conflicts]
 
@@ -106,7 +106,7 @@ async def test_owners_of_one_name_can_be_merged(origin: Home, target: Home, ann:
     await target.store.keys.add(own := a_key(here.id, kind="default"))
     file = await written(origin, tmp_path / "file.tar")
     for _ in range(2):
-        assert (await imported(target, file, merge_owners=True)).merged == ["ann"]
+        assert (await imported(target, file, merge=["ann"])).merged == ["ann"]
     assert await target.store.owners.get(ann.id) is None
     moved = key.model_copy(update={"owner_id": here.id, "kind": "named"})
     assert {row.id: row for row in await target.store.keys.list(here.id)} == {own.id: own, key.id: moved}
@@ -117,10 +117,17 @@ async def test_owners_of_one_name_can_be_merged(origin: Home, target: Home, ann:
     assert len((await target.store.usages.list(here.id, function.id, limit=99)).rows) == 7
 
 
+async def test_only_owners_that_are_named_are_merged(origin: Home, target: Home, ann: Owner, tmp_path: Path) -> None:
+    """A name that is the same says little about who has it."""
+    await target.store.owners.add(an_owner("ann"))
+    (conflict,) = await _conflicts(target, await written(origin, tmp_path / "file.tar"), "bob")
+    assert "repeat it with --merge-owner ann, if both are the same user" in conflict
+
+
 async def test_a_team_is_not_merged_with_a_user(origin: Home, target: Home, ann: Owner, tmp_path: Path) -> None:
     """The name alone does not make them the same."""
     await target.store.owners.add(an_owner("ann", kind="team"))
-    (conflict,) = await _conflicts(target, await written(origin, tmp_path / "file.tar"), merge_owners=True)
+    (conflict,) = await _conflicts(target, await written(origin, tmp_path / "file.tar"), "ann")
     assert "the name ann belongs to ann here" in conflict
 
 
