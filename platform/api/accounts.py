@@ -10,13 +10,15 @@ from pydantic import SecretStr
 from cloudserve.api.context import Context
 from cloudserve.api.deps import cookie_name, is_https
 from cloudserve.core.accounts import normal_email, suggested_name
-from cloudserve.core.auth.codes import LIFETIME
+from cloudserve.core.auth.codes import LIFETIME, Purpose
 from cloudserve.core.auth.google import GoogleIdentity
 from cloudserve.core.auth.sessions import open_session
 from cloudserve.core.errors import FieldError, Problem, invalid
 from cloudserve.core.models.base import utc_now
 from cloudserve.core.models.owner import Owner
 from cloudserve.core.store.abc import Taken
+
+_NOBODY = "nobody"  # no id of `core/ids.py` is like it
 
 _TAKEN = {
     "name": ("name-taken", "userName", "The user name is taken.", "Choose another name."),
@@ -55,11 +57,30 @@ async def add_owner(context: Context, owner: Owner) -> None:
     try:
         await context.store.owners.add(owner)
     except Taken as taken:
-        earlier = await context.store.owners.by_email(owner.email) if taken.field == "email" and owner.email else None
-        if earlier is None or earlier.is_verified or utc_now() - earlier.created_at < LIFETIME:
+        earlier = await _holder(context, owner, taken.field)
+        if earlier is None or _stays(earlier):
             raise taken_problem(taken) from taken
         await context.store.owners.delete(earlier.id)
         await add_owner(context, owner)
+
+
+async def add_to_verify(context: Context, owner: Owner) -> Owner | None:
+    """Adds an account whose mail address is to be verified. Raises the 409 for a name in use.
+
+    Returns the account that has the mail address already, if there is one. The new one is then a name without address
+    or password, until it gives way: neither the answer nor a second try at the name tells who has an account.
+    """
+    earlier = await _holder(context, owner, "email")
+    if earlier is not None and _stays(earlier):
+        await add_owner(context, owner.model_copy(update={"email": None, "password_hash": None}))
+        return earlier
+    try:
+        await add_owner(context, owner)
+    except Problem as problem:
+        if problem.reason != "email-taken":
+            raise
+        return await add_to_verify(context, owner)  # another sign-up was quicker
+    return None
 
 
 def taken_problem(taken: Taken) -> Problem:
@@ -68,11 +89,14 @@ def taken_problem(taken: Taken) -> Problem:
     return Problem(409, message, reason=reason, errors=[FieldError(field, message, remedy=remedy)])
 
 
-def code_refused() -> Problem:
-    """Returns the 422 for a code that is wrong, used, expired or tried too often: nobody learns which."""
-    return invalid(
-        FieldError("code", "The code is wrong, or not valid any more.", remedy="Check it, or ask for a new one.")
-    )
+async def redeem(context: Context, owner: Owner | None, purpose: Purpose, code: str) -> Owner:
+    """Uses up the code that was mailed to an account. Raises the 422, after the same work when there is no account."""
+    right = await context.codes.redeem(owner.id if owner else _NOBODY, purpose, code)
+    if owner is None or not right:
+        raise invalid(
+            FieldError("code", "The code is wrong, or not valid any more.", remedy="Check it, or ask for a new one.")
+        )
+    return owner
 
 
 async def by_google(context: Context, identity: GoogleIdentity, invitation: str | None) -> Owner:
@@ -129,6 +153,18 @@ async def sign_in(context: Context, request: Request, response: Response, owner:
 def forget_cookie(context: Context, response: Response) -> None:
     """Takes the session's cookie from the browser."""
     response.delete_cookie(cookie_name(context), httponly=True, samesite="lax", secure=is_https(context), path="/")
+
+
+async def _holder(context: Context, owner: Owner, field: str) -> Owner | None:
+    """Returns who has the name or mail address that another account wants."""
+    if field == "name":
+        return await context.store.owners.by_name(owner.name)
+    return await context.store.owners.by_email(owner.email) if field == "email" and owner.email else None
+
+
+def _stays(owner: Owner) -> bool:
+    """Tells whether an account keeps its name and mail address: once verified, and before as long as its code holds."""
+    return owner.is_verified or owner.kind != "user" or utc_now() - owner.created_at < LIFETIME
 
 
 async def _add_with_free_name(context: Context, values: Mapping[str, Any]) -> Owner:

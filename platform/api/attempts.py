@@ -28,6 +28,7 @@ class Attempts:
         self._login_address = TokenBuckets(10 / _MINUTE, 50, _KEYS)
         self._code_account = TokenBuckets(5 / _HOUR, 5, _KEYS)
         self._code_address = TokenBuckets(1 / _MINUTE, 20, _KEYS)
+        self._signup_account = TokenBuckets(5 / _HOUR, 10, _KEYS)
         self._signup_address = TokenBuckets(1 / _MINUTE, 20, _KEYS)
 
     def knock(self, request: Request) -> None:
@@ -51,6 +52,10 @@ class Attempts:
     def signup(self, request: Request) -> None:
         """Counts a try to make an account."""
         _take(self._signup_address, address_of(request))
+
+    def signup_mail(self, account: str) -> None:
+        """Counts a sign-up that ends in a mail, whoever the address belongs to."""
+        _take(self._signup_account, account.casefold())
 
 
 def address_of(request: Request) -> str:

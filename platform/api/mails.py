@@ -1,30 +1,51 @@
-"""The mails that the control plane sends."""
+"""The mails that the control plane sends, all of them behind the answer to a request.
 
+Whoever asks neither waits for the mail server nor learns from the answer, or from how long it takes, whether there was
+anybody to write to.
+"""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from cloudserve.api import letters
 from cloudserve.api.context import Context
-from cloudserve.core.auth.codes import LIFETIME, Purpose
+from cloudserve.core.auth.codes import Purpose
 from cloudserve.core.errors import Problem
-from cloudserve.core.mail import Message
+from cloudserve.core.mail import MailError, Message
+from cloudserve.core.models.base import utc_now
 from cloudserve.core.models.owner import Owner
 
-_SUBJECTS = {"verify": "Verify your mail address", "reset": "Reset your password"}
-_TEXTS = {
-    "verify": "Enter this code to verify your mail address:",
-    "reset": "Enter this code to choose a new password:",
-}
+_WITH_CODE: Final = {"verify": letters.verification, "reset": letters.reset}
+
+log = structlog.get_logger("cloudserve.api")
+
+
+async def send(context: Context, message: Message) -> None:
+    """Sends a mail that nobody waits for: what goes wrong is logged."""
+    try:
+        await context.mailer.send(message)
+    except MailError as error:
+        log.warning("a mail was not sent", subject=message.subject, why=str(error))
+    except asyncio.CancelledError:
+        log.warning("a mail was not sent", subject=message.subject, why="The platform ended before it could be.")
+        raise
 
 
 async def send_code(context: Context, owner: Owner, purpose: Purpose) -> None:
-    """Mails a fresh code. Raises `MailError`."""
-    if owner.email is None:
-        return
-    code = await context.codes.issue(owner.id, purpose)
-    minutes = int(LIFETIME.total_seconds() // 60)
-    text = (
-        f"Hello {owner.full_name or owner.name},\n\n{_TEXTS[purpose]}\n\n    {code}\n\n"
-        f"It is good for {minutes} minutes. If you did not ask for it, you need not do anything.\n\n"
-        f"CloudServe at {context.settings.url}\n"
-    )
-    await context.mailer.send(Message(to=owner.email, subject=_SUBJECTS[purpose], text=text))
+    """Mails a fresh code to an account that has a mail address."""
+    if owner.email is not None:
+        code = await context.codes.issue(owner.id, purpose)
+        await send(context, _WITH_CODE[purpose](owner, code, to=owner.email, url=context.settings.url))
+
+
+def tell_of_password(context: Context, owner: Owner) -> None:
+    """Tells the owner of an account, where the platform sends mail, that its password has just been changed."""
+    if context.mailer.enabled and owner.email is not None:
+        when = owner.password_changed_at or utc_now()
+        letter = letters.password_changed(owner, when, to=owner.email, url=context.settings.url)
+        context.background.start(send(context, letter))
 
 
 def check_mail(context: Context) -> None:

@@ -30,6 +30,8 @@ VERBS: Final[dict[str, str]] = {
     "versions": "List a function's versions, newest first; `*` marks the one that answers.",
     "rollback": "Let an earlier version of a function answer again.",
     "secrets": "Set, list and delete a function's secrets; their values are never shown again.",
+    "invite": "Invite someone to make an account; where the platform sends mail, it is mailed to them.",
+    "mail": "Try whether the platform's mail arrives.",
     "key": "Show the key of this machine; list, create, delete and regenerate the account's keys.",
     "delete": "Delete a function with all its versions, secrets, logs and usage.",
     "status": "Show a platform's process, health, uptime and sandbox.",

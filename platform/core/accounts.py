@@ -3,16 +3,11 @@
 import re
 from typing import Final
 
-from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
-
 from cloudserve.core.errors import FieldError
+from cloudserve.core.mail.addresses import checked
 
 MIN_NAME: Final = 3
 MAX_NAME: Final = 39
-# A platform of one's own may well be on a network of one's own; the library's list is meant to be changed so.
-for _domain in ("local", "localhost", "test"):
-    if _domain in SPECIAL_USE_DOMAIN_NAMES:
-        SPECIAL_USE_DOMAIN_NAMES.remove(_domain)
 
 _NAME: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 
@@ -57,6 +52,6 @@ def suggested_name(email: str) -> str:
 def normal_email(text: str) -> str | None:
     """Returns a mail address in lower case and one Unicode form, or None when it is none. Asks no name server."""
     try:
-        return validate_email(text, check_deliverability=False, globally_deliverable=False).normalized.lower()
-    except EmailNotValidError:
+        return checked(text).normalized.lower()
+    except ValueError:
         return None

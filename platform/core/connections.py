@@ -34,6 +34,10 @@ class Connections(BaseSettings):
     smtp_security: MailSecurity = Field("starttls", description="How the connection to the mail server is secured.")
     smtp_username: str = Field("", description="The name to sign in to the mail server with; empty for none.")
     smtp_password: SecretStr = Field(SecretStr(""), description="Its password.")
+    smtp_unsafe_plaintext: bool = Field(
+        False,
+        description="Allow `smtp_security` none to another machine: mails and the password can be read on the way.",
+    )
     mail_from: str = Field("", description="Whom mails come from, such as `CloudServe <no-reply@example.org>`.")
 
     @classmethod

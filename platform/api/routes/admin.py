@@ -3,16 +3,19 @@
 from fastapi import APIRouter
 from pydantic import Field
 
+from cloudserve.api import letters
 from cloudserve.api.accounts import required_email, taken_problem
-from cloudserve.api.bodies import Body, Email, Password, View
+from cloudserve.api.bodies import Body, Email, Message, Password, View
 from cloudserve.api.context import Ctx
 from cloudserve.api.deps import Administrator, Cursor, Machine, PageSize
+from cloudserve.api.mails import check_mail, send
 from cloudserve.api.openapi import problems
 from cloudserve.api.views import UserView
 from cloudserve.core.accounts import name_fault
 from cloudserve.core.auth.passwords import weakness
 from cloudserve.core.auth.tokens import KEY_PATTERN
-from cloudserve.core.errors import invalid, not_found
+from cloudserve.core.errors import Problem, invalid, not_found
+from cloudserve.core.mail import MailError
 from cloudserve.core.models.base import Timestamp
 from cloudserve.core.store.abc import Taken
 
@@ -63,11 +66,21 @@ class Invite(Body):
 
 
 class Invited(View):
-    """What the invited one hands in at sign-up. It is for this mail address alone."""
+    """What the invited one hands in at sign-up. It is for this mail address alone.
+
+    `mailed` tells that it is on its way to them; without mail it is the administrator's to pass on.
+    """
 
     invitation: str
     email: str
     expires_at: Timestamp
+    mailed: bool
+
+
+class MailTrial(Body):
+    """Where the mail shall go."""
+
+    email: Email
 
 
 @router.post("/administrator", dependencies=[Machine], summary="Make the first administrator", responses=problems(409))
@@ -115,7 +128,22 @@ async def list_users(_: Administrator, context: Ctx, limit: PageSize = 50, curso
 
 @router.post("/invitations", status_code=201, summary="Invite someone")
 async def invite(body: Invite, _: Administrator, context: Ctx) -> Invited:
-    """Writes an invitation to sign up, good for a week and for this mail address alone."""
+    """Writes an invitation to sign up, good for a week and for this mail address alone, and mails it."""
     email = required_email(body.email)
     invitation, expires_at = context.invitations.issue(email)
-    return Invited(invitation=invitation, email=email, expires_at=expires_at)
+    if context.mailer.enabled:
+        letter = letters.invitation(invitation, expires_at, to=email, url=context.settings.url)
+        context.background.start(send(context, letter))
+    return Invited(invitation=invitation, email=email, expires_at=expires_at, mailed=context.mailer.enabled)
+
+
+@router.post("/mail/test", summary="Try the mail settings", responses=problems(409, 502))
+async def try_mail(body: MailTrial, _: Administrator, context: Ctx) -> Message:
+    """Hands one mail to the mail server, once, and tells what the server says."""
+    check_mail(context)
+    email = required_email(body.email)
+    try:
+        await context.mailer.send(letters.trial(to=email, url=context.settings.url), retry=False)
+    except MailError as error:
+        raise Problem(502, str(error), reason="mail-failed") from error
+    return Message(message=f"The mail server has taken the mail to {email}.")

@@ -7,17 +7,19 @@ from pydantic import Field, SecretStr
 
 from cloudserve.api.accounts import (
     add_owner,
+    add_to_verify,
     by_google,
     check_signup,
-    code_refused,
     forget_cookie,
+    redeem,
     required_email,
     sign_in,
 )
 from cloudserve.api.bodies import Body, Deleted, Email, Message, Password, View
 from cloudserve.api.context import Context, Ctx
 from cloudserve.api.deps import Admin, Reader, cookie_name
-from cloudserve.api.mails import check_mail, send_code
+from cloudserve.api.letters import already_known
+from cloudserve.api.mails import check_mail, send, send_code
 from cloudserve.api.openapi import problems
 from cloudserve.api.views import UserView
 from cloudserve.core.accounts import name_fault
@@ -77,8 +79,9 @@ class SignedIn(View):
 
 @router.post("/signup", status_code=201, summary="Make an account", responses=problems(403, 409, 429))
 async def signup(body: Signup, request: Request, response: Response, context: Ctx) -> SignedIn:
-    """Makes an account. Where the platform sends mail, a code comes to the address and `verify` takes it; elsewhere
-    the answer brings a session at once."""
+    """Makes an account. Where the platform sends mail, a code comes to the address and `verify` takes it, and an
+    address that has an account is told so by mail, while the answer is the same; elsewhere the answer brings a session
+    at once."""
     context.attempts.signup(request)
     email = required_email(body.email)
     check_signup(context, email, body.invitation)
@@ -88,6 +91,8 @@ async def signup(body: Signup, request: Request, response: Response, context: Ct
     ]
     if any(faults):
         raise invalid(*filter(None, faults))
+    if context.mailer.enabled:
+        context.attempts.signup_mail(email)
     owner = Owner(
         name=body.user_name,
         full_name=body.full_name.strip(),
@@ -95,26 +100,31 @@ async def signup(body: Signup, request: Request, response: Response, context: Ct
         password_hash=SecretStr(await context.passwords.hash(body.password)),
         is_verified=not context.mailer.enabled,
     )
-    await add_owner(context, owner)
     if owner.is_verified:
+        await add_owner(context, owner)
         await sign_in(context, request, response, owner)
+    elif known := await add_to_verify(context, owner):
+        letter = already_known(to=known.email or email, url=context.settings.url)
+        context.background.start(send(context, letter))
     else:
         context.background.start(send_code(context, owner, "verify"))
     return SignedIn(user=UserView.of(owner))
 
 
-@router.post("/login", summary="Sign in", responses=problems(401, 403, 429))
+@router.post("/login", summary="Sign in", responses=problems(401, 429))
 async def login(body: Login, request: Request, response: Response, context: Ctx) -> SignedIn:
-    """Starts a session. A wrong password and an unknown account answer alike."""
+    """Starts a session. A wrong password, an unknown account and one that waits to be verified answer alike."""
     email = required_email(body.email)
     context.attempts.login(request, email)
     owner = await context.store.owners.by_email(email)
     kept = owner.password_hash.get_secret_value() if owner and owner.password_hash else None
     right = await context.passwords.verify(kept, body.password)
-    if owner is None or kept is None or not right or not owner.is_active:
-        raise Problem(401, "The mail address or the password is wrong.", reason="wrong-credentials")
-    if not owner.is_verified:
-        raise Problem(403, "Verify your mail address first: enter the code that was mailed.", reason="unverified")
+    if owner is None or kept is None or not right or not owner.is_active or not owner.is_verified:
+        raise Problem(
+            401,
+            "The mail address or the password is wrong, or the address still waits for the code that was mailed to it.",
+            reason="wrong-credentials",
+        )
     context.attempts.signed_in(email)
     if context.passwords.needs_rehash(kept):
         await _rehash(context, owner, kept, body.password)
@@ -127,9 +137,7 @@ async def verify(body: Verify, request: Request, response: Response, context: Ct
     """Takes the code of a new account, verifies its mail address and starts a session."""
     email = required_email(body.email)
     context.attempts.login(request, email)
-    owner = await context.store.owners.by_email(email)
-    if owner is None or not await context.codes.redeem(owner.id, "verify", body.code):
-        raise code_refused()
+    owner = await redeem(context, await context.store.owners.by_email(email), "verify", body.code)
     owner.is_verified = True
     await context.store.owners.update(owner)
     context.attempts.signed_in(email)

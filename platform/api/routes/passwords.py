@@ -3,11 +3,11 @@
 from fastapi import APIRouter, Request
 from pydantic import Field
 
-from cloudserve.api.accounts import code_refused, required_email, set_password
+from cloudserve.api.accounts import redeem, required_email, set_password
 from cloudserve.api.bodies import Body, Email, Message, Password
 from cloudserve.api.context import Ctx
 from cloudserve.api.deps import Admin
-from cloudserve.api.mails import check_mail, send_code
+from cloudserve.api.mails import check_mail, send_code, tell_of_password
 from cloudserve.api.openapi import problems
 from cloudserve.core.auth.passwords import weakness
 from cloudserve.core.errors import FieldError, Problem, invalid
@@ -60,12 +60,11 @@ async def reset_password(body: ResetPassword, request: Request, context: Ctx) ->
     fault = weakness(body.password, field="password", own_words=(email, email.partition("@")[0]))
     if fault is not None:
         raise invalid(fault)
-    owner = await context.store.owners.by_email(email)
-    if owner is None or not await context.codes.redeem(owner.id, "reset", body.code):
-        raise code_refused()
+    owner = await redeem(context, await context.store.owners.by_email(email), "reset", body.code)
     owner.is_verified = True
     await set_password(context, owner, body.password)
     await context.store.sessions.delete_of(owner.id)
+    tell_of_password(context, owner)
     context.attempts.signed_in(email)
     return Message(message="The password is changed. Sign in with it.")
 
@@ -88,5 +87,6 @@ async def change_password(body: ChangePassword, request: Request, principal: Adm
     await set_password(context, owner, body.new_password)
     keep = principal.session.token_hash if principal.session else None
     await context.store.sessions.delete_of(owner.id, keep=keep)
+    tell_of_password(context, owner)
     context.attempts.signed_in(owner.id)
     return Message(message="The password is changed. All other sessions have ended.")

@@ -46,7 +46,7 @@ def signup(
                 finish = f"cloudserve signup --email {address} --code CODE"
                 out.result(
                     {"url": client.url, "user": made["user"], "verified": False},
-                    f"A code is on its way to {address}. Finish with `{finish}`.",
+                    f"A mail is on its way to {address}. Finish with the code in it: `{finish}`.",
                 )
                 return
         user = account.keep_key(client)

@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx2
 
 from cloudserve.core.auth.tokens import new_api_key
+from cloudserve.core.mail import MailError, MemoryMailer, Message
 from tests.unit.api.support import PASSWORD, Platform, User, running
 
 ADMIN = {"email": "root@example.com", "userName": "admin", "fullName": "Root", "password": PASSWORD}
@@ -90,6 +91,7 @@ async def test_only_administrators_see_users_and_invite(platform: Platform, ada:
     for answer in (
         await ada.http.get("/api/admin/users"),
         await ada.http.post("/api/admin/invitations", json={"email": "new@example.com"}),
+        await ada.http.post("/api/admin/mail/test", json={"email": "new@example.com"}),
     ):
         assert (answer.status_code, answer.json()["reason"]) == (403, "not-administrator")
 
@@ -119,7 +121,7 @@ async def test_an_invitation_lets_someone_sign_up(tmp_path: Path) -> None:
         key = (await machine(platform).post(PATH, json=ADMIN)).json()["apiKey"]
         answer = await platform.with_key(key).post("/api/admin/invitations", json={"email": "New@example.com"})
         assert answer.status_code == 201
-        assert answer.json()["email"] == "new@example.com"
+        assert (answer.json()["email"], answer.json()["mailed"]) == ("new@example.com", False)
         body = {
             "fullName": "New",
             "userName": "new-one",
@@ -128,3 +130,42 @@ async def test_an_invitation_lets_someone_sign_up(tmp_path: Path) -> None:
             "invitation": answer.json()["invitation"],
         }
         assert (await platform.client().post("/api/auth/signup", json=body)).status_code == 201
+
+
+async def test_an_invitation_is_mailed(tmp_path: Path) -> None:
+    """Where the platform sends mail: with the command to sign up, ready to be copied."""
+    mailer = MemoryMailer()
+    async with running(tmp_path, signup="invite", mailer=mailer) as platform:
+        key = (await machine(platform).post(PATH, json=ADMIN)).json()["apiKey"]
+        answer = await platform.with_key(key).post("/api/admin/invitations", json={"email": "New@example.com"})
+        assert answer.json()["mailed"] is True
+        await platform.service.context.background.settle()
+        [mail] = mailer.sent
+        assert mail.to == "new@example.com"
+        command = f"signup --url {platform.settings.url} --email new@example.com --invitation"
+        assert f"{command} {answer.json()['invitation']}\n" in mail.text
+
+
+async def test_an_administrator_tries_the_mail(tmp_path: Path) -> None:
+    """And reads what the mail server says."""
+    mailer = MemoryMailer()
+    async with running(tmp_path, mailer=mailer) as platform:
+        http = platform.with_key((await machine(platform).post(PATH, json=ADMIN)).json()["apiKey"])
+        answer = await http.post("/api/admin/mail/test", json={"email": "root@example.com"})
+        assert (answer.status_code, [mail.to for mail in mailer.sent]) == (200, ["root@example.com"])
+
+        async def refused(message: Message, *, retry: bool = True) -> None:
+            assert not retry
+            raise MailError("The mail server said 535.")
+
+        mailer.send = refused  # type: ignore[method-assign]
+        answer = await http.post("/api/admin/mail/test", json={"email": "root@example.com"})
+        assert (answer.status_code, answer.json()["reason"]) == (502, "mail-failed")
+        assert "535" in answer.json()["message"]
+
+
+async def test_there_is_no_mail_to_try_without_a_server(platform: Platform) -> None:
+    """The answer says so."""
+    http = platform.with_key((await machine(platform).post(PATH, json=ADMIN)).json()["apiKey"])
+    answer = await http.post("/api/admin/mail/test", json={"email": "root@example.com"})
+    assert (answer.status_code, answer.json()["reason"]) == (409, "mail-off")

@@ -1,11 +1,15 @@
 """Signing up, in and out."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
 
-from cloudserve.core.mail import MemoryMailer
+from cloudserve.core.mail import MailError, MemoryMailer, Message
+from cloudserve.core.models.base import utc_now
+from cloudserve.core.models.owner import Owner
 from tests.unit.api.support import PASSWORD, Platform, User, code_in, running
 
 SIGNUP = {"fullName": "Ada Lovelace", "userName": "ada", "email": "Ada@Example.com", "password": PASSWORD}
@@ -115,7 +119,7 @@ async def test_with_mail_a_code_verifies_the_address(tmp_path: Path) -> None:
         assert "set-cookie" not in answer.headers
         await platform.service.context.background.settle()
         login = {"email": SIGNUP["email"], "password": PASSWORD}
-        assert (await http.post("/api/auth/login", json=login)).json()["reason"] == "unverified"
+        assert (await http.post("/api/auth/login", json=login)).status_code == 401
         code = code_in(platform.mailer)
         body = {"email": "ada@example.com", "code": code}
         assert (await http.post("/api/auth/verify", json=body)).json()["user"]["isVerified"] is True
@@ -141,19 +145,87 @@ async def test_a_code_is_good_for_five_attempts(tmp_path: Path) -> None:
 
 
 async def test_who_never_verified_an_address_gives_way(tmp_path: Path) -> None:
-    """So that nobody keeps another from signing up by being first."""
+    """So that nobody keeps another from signing up by being first; the same is true of a name."""
     async with running(tmp_path, mailer=MemoryMailer()) as platform:
         http = platform.client()
         await http.post("/api/auth/signup", json=SIGNUP)
-        again = SIGNUP | {"userName": "the-real-ada"}
-        assert (await http.post("/api/auth/signup", json=again)).json()["reason"] == "email-taken"
+        other = SIGNUP | {"email": "other@example.com"}
+        assert (await http.post("/api/auth/signup", json=other)).json()["reason"] == "name-taken"
+        squatter = await _aged(platform, "ada")
+        assert (await http.post("/api/auth/signup", json=SIGNUP | {"userName": "the-real-ada"})).status_code == 201
+        assert await platform.store.owners.get(squatter.id) is None
+        await http.post("/api/auth/signup", json=other)
+        squatter = await _aged(platform, "ada")
+        assert (await http.post("/api/auth/signup", json=other | {"email": "third@example.com"})).status_code == 201
+        assert await platform.store.owners.get(squatter.id) is None
+
+
+async def test_a_team_keeps_its_name(tmp_path: Path) -> None:
+    """It has no mail address to verify."""
+    async with running(tmp_path, mailer=MemoryMailer()) as platform:
+        team = Owner(kind="team", name="ada", created_at=utc_now().replace(year=2020))
+        await platform.store.owners.add(team)
+        answer = await platform.client().post("/api/auth/signup", json=SIGNUP)
+        assert answer.json()["reason"] == "name-taken"
+
+
+async def test_a_sign_up_does_not_tell_who_has_an_account(tmp_path: Path) -> None:
+    """With mail: the answers are alike, and so is what can be tried next; the address itself learns it by mail."""
+    async with running(tmp_path, mailer=MemoryMailer()) as platform:
+        assert isinstance(platform.mailer, MemoryMailer)
+        await platform.signed_up("bob")
         await platform.service.context.background.settle()
-        squatter = await platform.store.owners.by_name("ada")
-        assert squatter is not None
-        squatter.created_at = squatter.created_at.replace(year=2020)
-        await platform.store.owners.update(squatter)
-        assert (await http.post("/api/auth/signup", json=again)).status_code == 201
-        assert await platform.store.owners.by_name("ada") is None
+        body = {"email": "bob@example.com", "code": code_in(platform.mailer)}
+        assert (await platform.client().post("/api/auth/verify", json=body)).status_code == 200
+        platform.mailer.sent.clear()
+        known, new = "You have an account already", "Verify your mail address"
+        seen, hashed = [], []
+        for name, email in (("first", "bob@example.com"), ("second", "nobody@example.com")):
+            before = platform.passwords.hashed
+            seen.append(await _tried(platform, name, email))
+            hashed.append(platform.passwords.hashed - before)
+        assert seen[0] == seen[1]
+        assert hashed[0] == hashed[1]
+        await platform.service.context.background.settle()
+        mails = [(mail.to, mail.subject) for mail in platform.mailer.sent]
+        assert mails == [("bob@example.com", known)] * 2 + [("nobody@example.com", new), ("nobody@example.com", known)]
+        login = {"email": "bob@example.com", "password": PASSWORD}
+        assert (await platform.client().post("/api/auth/login", json=login)).status_code == 200
+
+
+async def test_sign_ups_at_once_do_not_tell_either(tmp_path: Path) -> None:
+    """Of two for one address the slower one is answered like the first."""
+    async with running(tmp_path, mailer=MemoryMailer()) as platform:
+        bodies = [SIGNUP | {"userName": f"ada-{number}"} for number in range(5)]
+        http = platform.client()
+        answers = await asyncio.gather(*(http.post("/api/auth/signup", json=body) for body in bodies))
+        assert [answer.status_code for answer in answers] == [201] * 5
+
+
+async def test_nobody_s_mail_is_flooded_by_sign_ups(tmp_path: Path) -> None:
+    """From however many addresses of the network they come."""
+    async with running(tmp_path, mailer=MemoryMailer()) as platform:
+        statuses = []
+        for number in range(11):
+            http = platform.client(address=f"198.51.100.{number}")
+            answer = await http.post("/api/auth/signup", json=SIGNUP | {"userName": f"ada-{number}"})
+            statuses.append(answer.status_code)
+        assert statuses == [201] * 10 + [429]
+
+
+async def test_a_sign_up_waits_for_no_mail_server(tmp_path: Path) -> None:
+    """It is answered while the mail is still on its way, and whatever becomes of that."""
+    gate, mailer = asyncio.Event(), MemoryMailer()
+
+    async def slow(message: Message, *, retry: bool = True) -> None:
+        await gate.wait()
+        raise MailError("the mail server is away")
+
+    mailer.send = slow  # type: ignore[method-assign]
+    async with running(tmp_path, mailer=mailer) as platform:
+        answer = await platform.client().post("/api/auth/signup", json=SIGNUP)
+        assert answer.status_code == 201
+        gate.set()
 
 
 async def test_resending_answers_alike_for_everyone(tmp_path: Path) -> None:
@@ -265,3 +337,38 @@ async def test_an_administrator_s_account_stays(platform: Platform, ada: User) -
     answer = await ada.http.delete("/api/auth/me")
     assert (answer.status_code, answer.json()["reason"]) == (409, "administrator")
     assert (await ada.http.get("/api/auth/me")).status_code == 200
+
+
+async def _aged(platform: Platform, name: str) -> Owner:
+    """Returns an account whose code has run out long ago."""
+    await platform.service.context.background.settle()
+    owner = await platform.store.owners.by_name(name)
+    assert owner is not None
+    owner.created_at = owner.created_at.replace(year=2020)
+    await platform.store.owners.update(owner)
+    return owner
+
+
+async def _tried(platform: Platform, name: str, email: str) -> list[tuple[int, Any]]:
+    """Returns all that somebody learns who signs up with an address and looks what came of it."""
+    http = platform.client(address="198.51.100.1")
+    signup = {"fullName": "Eve", "userName": name, "email": email, "password": "the password of Eve"}
+    login = {"email": email, "password": "the password of Eve"}
+    guess = {"email": email, "code": "000000"}
+    answers = [
+        await http.post("/api/auth/signup", json=signup),
+        await http.post("/api/auth/signup", json=signup | {"email": f"other-{name}@example.com"}),
+        await http.post("/api/auth/signup", json=signup | {"userName": f"other-{name}"}),
+        await http.post("/api/auth/login", json=login),
+        await http.post("/api/auth/verify", json=guess),
+        await http.post("/api/auth/reset-password", json=guess | {"password": "the next password"}),
+    ]
+    return [(answer.status_code, _without_own_words(answer.json(), name, email)) for answer in answers]
+
+
+def _without_own_words(document: Any, name: str, email: str) -> Any:
+    """Returns an answer without what differs between any two: ids, times, and what was asked with."""
+    if isinstance(document, dict):
+        left_out = ("_id", "createdAt", "requestId")
+        return {key: _without_own_words(value, name, email) for key, value in document.items() if key not in left_out}
+    return document.replace(name, "NAME").replace(email, "EMAIL") if isinstance(document, str) else document

@@ -37,6 +37,24 @@ async def test_a_code_sets_a_new_password(mailing: Platform) -> None:
     assert (await http.post("/api/auth/reset-password", json=body)).status_code == 422
 
 
+async def test_a_new_password_is_told_by_mail(mailing: Platform) -> None:
+    """However it was changed: whose account it is hears of it, with what to do if it was somebody else."""
+    assert isinstance(mailing.mailer, MemoryMailer)
+    http = mailing.client()
+    await http.post("/api/auth/forgot-password", json={"email": "ada@example.com"})
+    await mailing.service.context.background.settle()
+    body = {"email": "ada@example.com", "code": code_in(mailing.mailer), "password": NEW}
+    mailing.mailer.sent.clear()
+    assert (await http.post("/api/auth/reset-password", json=body)).status_code == 200
+    await http.post("/api/auth/login", json={"email": "ada@example.com", "password": NEW})
+    change = {"currentPassword": NEW, "newPassword": PASSWORD}
+    assert (await http.post("/api/auth/change-password", json=change)).status_code == 200
+    await mailing.service.context.background.settle()
+    told = [(mail.to, mail.subject) for mail in mailing.mailer.sent]
+    assert told == [("ada@example.com", "Your password was changed")] * 2
+    assert "If that was not you" in mailing.mailer.sent[0].text
+
+
 async def test_asking_answers_alike_for_everyone(mailing: Platform) -> None:
     """Only who has an account gets a mail; the answers waste no hash on either."""
     assert isinstance(mailing.mailer, MemoryMailer)
