@@ -15,7 +15,7 @@ from tests.servers.processes import PATIENCE_SECONDS, Server, free_port
 VERSION: Final = "1.27.11"
 
 USERNAME: Final = "cloudserve"
-PASSWORD: Final = "a password of the mail server's"
+PASSWORD: Final = "correct-horse-battery"
 
 
 class Mailpit(Server):
