@@ -24,5 +24,17 @@ def objects_of(connections: Connections, folder: DataFolder) -> Objects:
 
 
 def mailer_of(connections: Connections) -> Mailer:
-    """Returns the mailer over `smtp_host`, or else one that sends nothing."""
-    return NoMail()
+    """Returns the mailer over `smtp_host`, or else one that sends nothing. Raises `UnusableMailer`."""
+    if not connections.smtp_host:
+        return NoMail()
+    from cloudserve.core.mail.smtp import SmtpMailer  # noqa: PLC0415 - only where there is such a server
+
+    return SmtpMailer(
+        connections.smtp_host,
+        connections.smtp_port,
+        security=connections.smtp_security,
+        username=connections.smtp_username,
+        password=connections.smtp_password,
+        sender=connections.mail_from,
+        unsafe_plaintext=connections.smtp_unsafe_plaintext,
+    )

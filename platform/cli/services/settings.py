@@ -23,6 +23,8 @@ from cloudserve.core.auth.sealing import KEY_BYTES
 from cloudserve.core.auth.tokens import KEY_PATTERN, new_api_key
 from cloudserve.core.config import DataFolder, Settings
 from cloudserve.core.connections import SECRETS_DIR, Connections
+from cloudserve.core.mail import UnusableMailer
+from cloudserve.core.opening import mailer_of
 
 Role = Literal["api", "gateway", "sandbox", "all"]
 
@@ -229,8 +231,11 @@ def _connection_faults(connections: Connections) -> list[Fault]:
     ]
     if connections.s3_endpoint and not connections.s3_endpoint.startswith(("http://", "https://")):
         faults.append(Fault("s3_endpoint", "is no URL", "Write it like https://minio.example.org:9000."))
-    if connections.smtp_host and not connections.mail_from:
-        faults.append(Fault("mail_from", "is missing beside smtp_host", "Set it to whom mails come from."))
+    try:
+        mailer_of(connections)
+    except UnusableMailer as error:
+        setting = "mail_from" if error.argument == "sender" else f"smtp_{error.argument}"
+        faults.append(Fault(setting, error.message, error.remedy))
     return faults
 
 

@@ -18,6 +18,16 @@ class MailError(Exception):
     """The mail was not handed over, or nobody can tell whether it was; its text says which, and holds no secret."""
 
 
+class UnusableMailer(ValueError):  # noqa: N818 - reads as what it is
+    """A mailer can't be made of an argument: what is wrong with it, and what to do. Holds no secret."""
+
+    def __init__(self, argument: str, message: str, remedy: str) -> None:
+        super().__init__(f"{argument} {message}. {remedy}")
+        self.argument = argument
+        self.message = message
+        self.remedy = remedy
+
+
 class Mailer(ABC):
     """Hands messages to whatever delivers them. `enabled` False means that nobody should be promised a mail.
 

@@ -22,7 +22,7 @@ import aiosmtplib
 import structlog
 from pydantic import SecretStr
 
-from cloudserve.core.mail.abc import Mailer, MailError, Message
+from cloudserve.core.mail.abc import Mailer, MailError, Message, UnusableMailer
 from cloudserve.core.mail.addresses import Mailbox
 from cloudserve.core.mail.lines import one_line
 from cloudserve.core.mail.mime import Envelope, compose
@@ -73,7 +73,7 @@ class SmtpMailer(Mailer):
         tls: what certificates are verified with instead of the system's authorities.
         patience: times and bounds.
 
-    Raises ValueError, which names the argument, for what can't work or isn't safe.
+    Raises `UnusableMailer`, which names the argument, for what can't work or isn't safe.
     """
 
     def __init__(
@@ -91,16 +91,19 @@ class SmtpMailer(Mailer):
     ) -> None:
         self._password = password or SecretStr("")
         if not host:
-            raise ValueError("host: the mail server has no name")
+            raise UnusableMailer("host", "is empty", "Set it to the mail server's name.")
         if security not in get_args(Security):
-            raise ValueError(f"security: {security!r} is none of {', '.join(get_args(Security))}")
+            raise UnusableMailer("security", f"is {security!r}", f"Choose one of {', '.join(get_args(Security))}.")
         if security == "none" and not (unsafe_plaintext or _is_loopback(host)):
-            raise ValueError(
-                f"security: without TLS, everyone on the way to {host} could read the codes in the mails; "
-                "choose starttls or tls, or allow it with unsafe_plaintext"
+            raise UnusableMailer(
+                "security",
+                f"is none, and everyone on the way to {host} could read the codes in the mails",
+                "Choose starttls or tls, or allow it all the same with unsafe_plaintext.",
             )
-        if bool(username) != bool(self._password.get_secret_value()):
-            raise ValueError("username and password: one is useless without the other; give both or none")
+        if username and not self._password.get_secret_value():
+            raise UnusableMailer("password", "is missing beside the username", "Set it, or sign in without a username.")
+        if self._password.get_secret_value() and not username:
+            raise UnusableMailer("username", "is missing beside the password", "Set it, or leave the password out.")
         self._sender = _sender(sender)
         self._host, self._port, self._security, self._username = host, port, security, username
         self._tls = tls or ssl.create_default_context()
@@ -221,14 +224,15 @@ async def _say_goodbye(client: aiosmtplib.SMTP) -> None:
 
 
 def _sender(text: str) -> Mailbox:
+    form = "Write it like no-reply@example.org or CloudServe <no-reply@example.org>."
+    if not text:
+        raise UnusableMailer("sender", "is missing", form)
     try:
         sender = Mailbox.parse(text, named=True)
     except ValueError as error:
-        raise ValueError(
-            f"sender: {text!r} is not like no-reply@example.org or CloudServe <no-reply@example.org>: {error}"
-        ) from error
+        raise UnusableMailer("sender", f"is {text!r}: {str(error).removesuffix('.')}", form) from error
     if sender.is_international:
-        raise ValueError(f"sender: {text!r} has other letters than ASCII before the @, which many servers refuse")
+        raise UnusableMailer("sender", f"is {text!r}, with other letters than ASCII before the @", form)
     return sender
 
 

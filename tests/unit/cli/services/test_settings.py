@@ -137,6 +137,20 @@ def test_processes_share_the_workers_of_their_host(environment: pytest.MonkeyPat
     assert Configuration.load("all").settings.max_workers == 2
 
 
+def test_mail_that_could_not_be_sent_is_told_at_once(environment: pytest.MonkeyPatch) -> None:
+    """By the setting at fault: whom it is from, and a connection that anyone could read."""
+    environment.setenv("CLOUDSERVE_SMTP_HOST", "mail.example.org")
+    assert list(faults("api")) == ["mail_from"]
+    environment.setenv("CLOUDSERVE_MAIL_FROM", "CloudServe <no-reply@example.org>")
+    Configuration.load("api")
+    environment.setenv("CLOUDSERVE_SMTP_SECURITY", "none")
+    assert list(faults("api")) == ["smtp_security"]
+    environment.setenv("CLOUDSERVE_SMTP_UNSAFE_PLAINTEXT", "true")
+    Configuration.load("api")
+    environment.setenv("CLOUDSERVE_SMTP_USERNAME", "ann")
+    assert list(faults("api")) == ["smtp_password"]
+
+
 def test_a_mistyped_variable_is_noticed() -> None:
     """One that is nothing like a setting is somebody else's."""
     names = [

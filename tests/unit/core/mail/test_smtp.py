@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from cloudserve.core.mail import MailError, Message
+from cloudserve.core.mail import MailError, Message, UnusableMailer
 from cloudserve.core.mail.smtp import Patience, SmtpMailer
 from tests.servers.certificates import Authority, serving
 from tests.servers.processes import free_port
@@ -290,8 +290,9 @@ async def test_what_is_no_address_is_not_sent_to() -> None:
 def test_what_can_t_work_or_is_not_safe_is_refused_at_once(change: dict[str, Any], named: str) -> None:
     """The error names the argument, and holds no secret."""
     arguments = {"host": "mail.example.org", "security": "starttls", "sender": "no-reply@example.org"} | change
-    with pytest.raises(ValueError, match=named) as refused:
+    with pytest.raises(UnusableMailer, match=named) as refused:
         SmtpMailer(arguments.pop("host"), 587, **arguments)
+    assert refused.value.argument in arguments.keys() | {"host", "password", "username"}
     assert "secret" not in str(refused.value)
 
 
