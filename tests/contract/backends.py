@@ -3,14 +3,13 @@
 import io
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
 from cloudserve.core.objects.abc import Objects
 from cloudserve.core.objects.filesystem import FilesystemObjects
 from cloudserve.core.store.abc import Store
+from cloudserve.core.store.mongo import MongoStore
 from cloudserve.core.store.sqlite import SqliteStore
 from tests.servers.minio import MinioServer, least_rights
 from tests.servers.s3 import S3Access, a_bucket, shared
@@ -19,16 +18,36 @@ from tests.servers.seaweedfs import SeaweedServer
 GIVEN_S3_URL: Final = "CLOUDSERVE_TEST_S3_URL"
 
 
-@dataclass(frozen=True)
-class StoreBackend:
+class StoreBackend(ABC):
     """A place for one store: the backend's name, and the address that another process opens the same store by."""
 
     name: str
-    address: str
 
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    @abstractmethod
     def store(self) -> Store:
         """Returns one more way to the store, not opened yet."""
-        return STORES[self.name](self.address)
+
+
+class Sqlite(StoreBackend):
+    """A file."""
+
+    name = "sqlite"
+
+    def store(self) -> Store:
+        return SqliteStore(Path(self.address))
+
+
+class Mongo(StoreBackend):
+    """A database of a server: the server's URL and the database's name, with a blank between them."""
+
+    name = "mongo"
+
+    def store(self) -> MongoStore:
+        url, database = self.address.split()
+        return MongoStore(url, database=database)
 
 
 class ObjectsBackend(ABC):
@@ -64,9 +83,6 @@ class Folder(ObjectsBackend):
         file = Path(self.address, f"{key}@")
         content = file.read_bytes()
         file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-
-
-STORES: Final[dict[str, Callable[[str], Store]]] = {"sqlite": lambda address: SqliteStore(Path(address))}
 
 
 class S3Bucket(ObjectsBackend):
@@ -134,6 +150,7 @@ class GivenBucket(S3Bucket):
         )
 
 
+STORES: Final[dict[str, type[StoreBackend]]] = {backend.name: backend for backend in (Sqlite, Mongo)}
 OBJECTS: Final[dict[str, type[ObjectsBackend]]] = {
     backend.name: backend
     for backend in (Folder, MinioBucket, SeaweedBucket, *((GivenBucket,) if GIVEN_S3_URL in os.environ else ()))

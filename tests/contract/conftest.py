@@ -1,19 +1,24 @@
 """What the contract suites share: a fresh place in each backend, and the ways to it."""
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import pymongo
 import pytest
 
 from cloudserve.core.confine.tiers import Tier
+from cloudserve.core.ids import new_id
 from cloudserve.core.models.function import Function, Runtime
 from cloudserve.core.models.owner import Owner
 from cloudserve.core.objects.abc import Objects
 from cloudserve.core.store.abc import Store
-from tests.contract.backends import OBJECTS, STORES, ObjectsBackend, StoreBackend
+from tests.contract.backends import OBJECTS, Mongo, ObjectsBackend, Sqlite, StoreBackend
+from tests.contract.filters import Watch
 from tests.contract.records import a_function, an_owner
 from tests.contract.sandboxes import REMOTE, TIER, Functions, running, tiers
+from tests.servers import mongo
 
 OVER_A_WIRE = {
     "test_sandbox",
@@ -25,10 +30,38 @@ OVER_A_WIRE = {
 }
 
 
-@pytest.fixture(params=sorted(STORES))
+@pytest.fixture(scope="session")
+def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A MongoDB server: the one that the environment names, or one of this session's own."""
+    given = os.environ.get(mongo.REAL_URL)
+    if given:
+        yield given
+        return
+    if reason := mongo.why_not():
+        pytest.skip(reason)
+    server = mongo.MongoServer(tmp_path_factory.mktemp("mongo")).start()
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def mongo_backend(mongo_url: str) -> Iterator[Mongo]:
+    """A database that no store has used yet; what is looked up in it is held to the table of indexes."""
+    database = f"test-{new_id()}"
+    with Watch(database) as watch:
+        yield Mongo(f"{mongo_url} {database}")
+    with pymongo.MongoClient[dict[str, Any]](mongo_url) as client:
+        client.drop_database(database)
+    assert watch.uncovered == []
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mongo", marks=pytest.mark.full)])
 def store_backend(request: pytest.FixtureRequest, tmp_path: Path) -> StoreBackend:
     """A place that no store has used yet."""
-    return StoreBackend(request.param, str(tmp_path / "store"))
+    if request.param == "mongo":
+        backend: Mongo = request.getfixturevalue("mongo_backend")
+        return backend
+    return Sqlite(str(tmp_path / "store"))
 
 
 @pytest.fixture

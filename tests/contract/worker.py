@@ -10,7 +10,7 @@ from typing import Final
 
 from cloudserve.core.ids import new_id
 from cloudserve.core.models.function import Function
-from tests.contract.backends import OBJECTS, StoreBackend
+from tests.contract.backends import OBJECTS, STORES
 from tests.contract.records import NOW, a_function, a_key, a_usage, an_owner
 
 
@@ -20,7 +20,7 @@ def _acknowledge(*words: object) -> None:
 
 async def write(backend: str, address: str) -> None:
     """Adds owners, functions, keys and usage records until it is killed."""
-    store = StoreBackend(backend, address).store()
+    store = STORES[backend](address).store()
     await store.open()
     while True:
         owner = an_owner()
@@ -35,7 +35,7 @@ async def write(backend: str, address: str) -> None:
 
 async def race(backend: str, address: str, owner_id: str, function_id: str, *usage_ids: str) -> None:
     """Takes version numbers and records the same usages as its rivals; opens the store first, as they all do."""
-    store = StoreBackend(backend, address).store()
+    store = STORES[backend](address).store()
     await store.open()
     function = Function(id=function_id, owner_id=owner_id, name="f")
     await store.owners.add(an_owner())

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from cloudserve.core.store.abc import Unavailable
+from cloudserve.core.store.sqlite import schema
 from cloudserve.core.store.sqlite.connection import connect, translated
-from cloudserve.core.store.sqlite.schema import migrate
 from cloudserve.core.store.sqlite.writer import Writer
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class Database:
             writer.execute("PRAGMA journal_mode = WAL")
             writer.execute("PRAGMA synchronous = FULL")
             writer.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
-            migrate(writer)
+            schema.migrate(writer, schema.MIGRATIONS)
             connections += [connect(self._path) for _ in range(READERS)]
         except BaseException:
             for db in connections:

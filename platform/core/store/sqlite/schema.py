@@ -1,4 +1,7 @@
-"""The tables, as an ordered list of migrations; `PRAGMA user_version` counts those that a file has had.
+"""The tables, as an ordered list of migrations.
+
+`PRAGMA user_version` says how many of them code must know to use a file; the table `schema` counts those that the file
+has had (`core.store.schema`). A file without that table is of the first release, whose only one needs itself.
 
 A table has a column for whatever is looked up, ordered by or changed in place, and the rest of the record as JSON in
 `document`. Times are milliseconds since 1970. Ids sort by time, so that "newest first" is the order of an index.
@@ -9,7 +12,7 @@ All SQL of this package is plain enough for SQLite 3.34, which Python is linked 
 import sqlite3
 from typing import Final
 
-from cloudserve.core.store.abc import StoreError
+from cloudserve.core.store.schema import Level, Migration
 from cloudserve.core.store.sqlite.connection import transaction
 
 _FIRST: Final = """
@@ -154,23 +157,28 @@ CREATE TABLE changes (
 );
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST,)
-"""Statements end with a semicolon at the end of a line. A migration that has been released never changes."""
+MIGRATIONS: Final[tuple[Migration[str], ...]] = (Migration(_FIRST, needs=1),)
+"""Statements end with a semicolon at the end of a line."""
 
 
-def migrate(db: sqlite3.Connection, migrations: tuple[str, ...] = MIGRATIONS) -> None:
+def migrate(db: sqlite3.Connection, migrations: tuple[Migration[str], ...]) -> None:
     """Brings a file up to date, all or nothing; several processes may do so at once.
 
-    Raises `StoreError` for a file that a newer CloudServe has written.
+    Raises `StoreError` for a file that needs a newer CloudServe.
     """
     with transaction(db):
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version > len(migrations):
-            raise StoreError(
-                f"the database has schema {version}, and this CloudServe knows none after {len(migrations)}: "
-                "run the CloudServe that wrote it, or a later one"
-            )
-        for script in migrations[version:]:
-            for statement in script.split(";\n"):
+        before = _level(db)
+        after = before.after(migrations)
+        for migration in migrations[before.applied :]:
+            for statement in migration.change.split(";\n"):
                 db.execute(statement)
-        db.execute(f"PRAGMA user_version = {len(migrations)}")
+        db.execute("DELETE FROM schema")
+        db.execute("INSERT INTO schema (applied) VALUES (?)", (after.applied,))
+        db.execute(f"PRAGMA user_version = {after.needs}")
+
+
+def _level(db: sqlite3.Connection) -> Level:
+    (needs,) = db.execute("PRAGMA user_version").fetchone()
+    db.execute("CREATE TABLE IF NOT EXISTS schema (applied INTEGER NOT NULL)")
+    row = db.execute("SELECT applied FROM schema").fetchone()
+    return Level(applied=needs if row is None else row[0], needs=needs)

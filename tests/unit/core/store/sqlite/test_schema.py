@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from cloudserve.core.store.abc import StoreError
+from cloudserve.core.store.schema import Migration
 from cloudserve.core.store.sqlite import SqliteStore, schema
 from cloudserve.core.store.sqlite.connection import connect
 from cloudserve.core.store.sqlite.schema import MIGRATIONS, migrate
 
-FIRST = "CREATE TABLE a (x);\nINSERT INTO a VALUES (1);\n"
-SECOND = "ALTER TABLE a ADD COLUMN y;\nUPDATE a SET y = x + 1;\n"
+FIRST = Migration("CREATE TABLE a (x);\nINSERT INTO a VALUES (1);\n", needs=1)
+SECOND = Migration("ALTER TABLE a ADD COLUMN y;\nUPDATE a SET y = x + 1;\n")
+THIRD = Migration("CREATE TABLE b (x);\nINSERT INTO nowhere VALUES (1);\n")
 
 
 @pytest.fixture
@@ -39,11 +41,21 @@ def test_migrations_run_in_order_and_once(db: sqlite3.Connection) -> None:
     assert [tuple(row) for row in db.execute("SELECT x, y FROM a")] == [(1, 2)]
 
 
+def test_a_file_of_the_first_release_goes_on(db: sqlite3.Connection) -> None:
+    """It counted its one migration in `user_version` alone."""
+    db.execute("CREATE TABLE a (x)")
+    db.execute("INSERT INTO a VALUES (1)")
+    db.execute("PRAGMA user_version = 1")
+    migrate(db, (FIRST, SECOND))
+    assert [tuple(row) for row in db.execute("SELECT x, y FROM a")] == [(1, 2)]
+    assert db.execute("PRAGMA user_version").fetchone()[0] == 1
+
+
 def test_a_migration_that_fails_leaves_the_file_as_it_was(db: sqlite3.Connection) -> None:
     """Also those before it in the same run; the next run may succeed."""
     migrate(db, (FIRST,))
     with pytest.raises(sqlite3.OperationalError):
-        migrate(db, (FIRST, SECOND, "CREATE TABLE b (x);\nINSERT INTO nowhere VALUES (1);\n"))
+        migrate(db, (FIRST, SECOND, THIRD))
     assert [tuple(row) for row in db.execute("SELECT * FROM a")] == [(1,)]
     migrate(db, (FIRST, SECOND))
 
