@@ -2,20 +2,20 @@
 
 import re
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from cloudserve.api.meter import RequestMeter
-from cloudserve.cli.services.collectors import About, Workers
-from cloudserve.cli.services.process import COMPOSITIONS
-from cloudserve.cli.services.settings import Role, ServiceSettings
+from cloudserve.cli.services.collectors import About, Gateways, Hosts, Workers
+from cloudserve.cli.services.settings import ROLES, ServiceSettings
 from cloudserve.core.config import Settings
 from cloudserve.core.connections import Connections
 from cloudserve.gateway.meters import MOST_NAMED
 from cloudserve.sandbox.abc import SandboxStats
+from cloudserve.sandbox.remote.client import RemoteSandbox
+from cloudserve.sandbox.remote.host import SandboxHost
 from tests.unit.gateway.support import ScriptedSandbox, running
 
 PAGE = (Path(__file__).parents[2] / "docs" / "services.md").read_text()
@@ -53,13 +53,20 @@ def test_the_table_of_settings_is_that_of_the_models() -> None:
 def test_the_table_of_settings_names_roles_that_there_are() -> None:
     """For whom a setting is."""
     for name, cells in rows("Settings").items():
-        assert {role.strip() for role in cells[0].split(",")} <= {"every", *get_args(Role)}, name
+        assert {role.strip() for role in cells[0].split(",")} <= {"every", *ROLES}, name
 
 
 async def test_the_table_of_metrics_is_that_of_the_collectors(tmp_path: Path) -> None:
     """Names and meanings, of all services together."""
     async with running(tmp_path, ScriptedSandbox()) as platform:
-        parts = [RequestMeter(), About("all"), Workers(lambda: SandboxStats(0, 0, 0, 0, 0)), platform.gateway.metrics]
+        parts = [
+            RequestMeter(),
+            About("all"),
+            Workers(lambda: SandboxStats(0, 0, 0, 0, 0)),
+            Hosts(RemoteSandbox("127.0.0.1:7710", tls=None)),
+            Gateways(SandboxHost(ScriptedSandbox(), listen="127.0.0.1:0", tls=None, folder=tmp_path)),
+            platform.gateway.metrics,
+        ]
         families = [family for part in parts for family in part.collect()]
     expected = {
         family.name + ("_total" if family.type == "counter" else ""): [family.type, family.documentation]
@@ -69,7 +76,7 @@ async def test_the_table_of_metrics_is_that_of_the_collectors(tmp_path: Path) ->
     assert f"the {MOST_NAMED} functions" in PAGE
 
 
-@pytest.mark.parametrize("role", COMPOSITIONS)
+@pytest.mark.parametrize("role", ROLES)
 def test_each_service_has_an_example(role: str) -> None:
     """That can be typed."""
     assert f"cloudserve serve {role}\n" in PAGE

@@ -10,8 +10,8 @@ from cloudserve.cli.commands import new_app
 from cloudserve.cli.output import CommandError, JsonOption
 from cloudserve.cli.services.crew import Crew
 from cloudserve.cli.services.host import walls
-from cloudserve.cli.services.process import COMPOSITIONS, complete, run
-from cloudserve.cli.services.settings import Configuration, Role, mistyped
+from cloudserve.cli.services.process import complete, run
+from cloudserve.cli.services.settings import ROLES, Configuration, Role, mistyped
 from cloudserve.cli.services.sockets import Sockets
 from cloudserve.core.confine.minimum import TooWeak
 from cloudserve.core.confine.tiers import Protection, detect
@@ -24,7 +24,7 @@ _log = logging.getLogger("cloudserve.services")
 
 @app.command(epilog="Example: CLOUDSERVE_DATA_DIR=/var/lib/cloudserve cloudserve serve gateway")
 def serve(
-    role: Annotated[str, typer.Argument(metavar="ROLE", help=f"Of {', '.join(COMPOSITIONS)}.")],
+    role: Annotated[str, typer.Argument(metavar="ROLE", help=f"Of {', '.join(ROLES)}.")],
     as_json: JsonOption = False,
 ) -> None:
     """Run one service of the platform in the foreground, until it is told to end.
@@ -48,11 +48,11 @@ async def _crew(configuration: Configuration, sockets: Sockets) -> None:
 
 
 def _known(role: str) -> Role:
-    for known in COMPOSITIONS:
+    for known in ROLES:
         if role == known:
             return known
     raise CommandError(
-        f"There is no service '{role}'. Remedy: choose among {', '.join(COMPOSITIONS)}.", reason="unknown", exit_code=2
+        f"There is no service '{role}'. Remedy: choose among {', '.join(ROLES)}.", reason="unknown", exit_code=2
     )
 
 

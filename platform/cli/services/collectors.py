@@ -1,4 +1,4 @@
-"""Metrics of what a service is composed of: its version, and its sandbox."""
+"""Metrics of what a service is composed of: its version, its workers, and how gateways and sandboxes see each other."""
 
 from collections.abc import Callable, Iterator
 
@@ -7,6 +7,8 @@ from prometheus_client.metrics_core import Metric
 
 from cloudserve.core.version import VERSION
 from cloudserve.sandbox.abc import SandboxStats
+from cloudserve.sandbox.remote.client import RemoteSandbox
+from cloudserve.sandbox.remote.host import SandboxHost
 
 
 class About:
@@ -36,3 +38,28 @@ class Workers:
         yield GaugeMetricFamily("cloudserve_sandbox_waiting_calls", "Calls that wait for a worker.", stats.waiting)
         yield CounterMetricFamily("cloudserve_sandbox_starts", "Workers that were started.", stats.starts)
         yield CounterMetricFamily("cloudserve_sandbox_kills", "Workers that were ended by the sandbox.", stats.kills)
+
+
+class Hosts:
+    """Tells what a gateway knows of its sandbox hosts."""
+
+    def __init__(self, remote: RemoteSandbox) -> None:
+        self._remote = remote
+
+    def collect(self) -> Iterator[Metric]:
+        """Yields the metrics."""
+        yield GaugeMetricFamily("cloudserve_gateway_sandboxes", "Sandbox hosts that are members.", self._remote.hosts)
+        yield GaugeMetricFamily(
+            "cloudserve_gateway_reachable_sandboxes", "Those of them that calls can be sent to.", self._remote.reachable
+        )
+
+
+class Gateways:
+    """Tells what a sandbox host knows of its gateways."""
+
+    def __init__(self, host: SandboxHost) -> None:
+        self._host = host
+
+    def collect(self) -> Iterator[Metric]:
+        """Yields the metric."""
+        yield GaugeMetricFamily("cloudserve_sandbox_gateways", "Gateways that are connected.", self._host.gateways)

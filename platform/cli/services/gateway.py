@@ -3,9 +3,10 @@
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from cloudserve.cli.services.backends import open_backends
-from cloudserve.cli.services.collectors import Workers
+from cloudserve.cli.services.collectors import Hosts, Workers
 from cloudserve.cli.services.host import local_sandbox, make_work_folder
 from cloudserve.cli.services.service import Service
 from cloudserve.cli.services.settings import Configuration
@@ -13,6 +14,7 @@ from cloudserve.cli.services.stage import Stage
 from cloudserve.core.confine.tiers import Protection
 from cloudserve.core.readiness import Readiness
 from cloudserve.gateway.service import GatewayService
+from cloudserve.sandbox.remote.client import RemoteSandbox
 
 
 @asynccontextmanager
@@ -23,7 +25,8 @@ async def gateway(configuration: Configuration, protection: Protection, stage: S
     async with AsyncExitStack() as opened:
         opened.callback(shutil.rmtree, folder.work, ignore_errors=True)
         backends = await open_backends(opened, configuration.connections, folder, stage)
-        sandbox = local_sandbox(configuration.settings, folder, protection)
+        remote = _remote(configuration)
+        sandbox = remote or local_sandbox(configuration.settings, folder, protection)
         await sandbox.start()
         opened.push_async_callback(sandbox.close, grace_seconds=configuration.service.grace_seconds)
         service = GatewayService(
@@ -32,6 +35,7 @@ async def gateway(configuration: Configuration, protection: Protection, stage: S
             objects=backends.objects,
             credentials=configuration.credentials(),
             sandbox=sandbox,
+            lacking=_has_workers if remote is None else partial(_no_host, remote),
         )
         await stage.wait_for("store", service.start)
         opened.push_async_callback(service.close)
@@ -43,5 +47,19 @@ async def gateway(configuration: Configuration, protection: Protection, stage: S
             origins={"run": service.app},
             check=check,
             leave=service.leave,
-            collectors=[service.metrics, Workers(sandbox.stats)],
+            collectors=[service.metrics, Workers(sandbox.stats) if remote is None else Hosts(remote)],
         )
+
+
+def _remote(configuration: Configuration) -> RemoteSandbox | None:
+    if not configuration.service.sandboxes:
+        return None
+    return RemoteSandbox(configuration.service.sandboxes, tls=configuration.service.tls())
+
+
+def _has_workers() -> None:
+    """Says nothing: workers of this process are always to be had."""
+
+
+def _no_host(remote: RemoteSandbox) -> str | None:
+    return None if remote.reachable else f"none of {remote.hosts} sandbox hosts can be reached"

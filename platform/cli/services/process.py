@@ -26,8 +26,9 @@ from cloudserve.cli.services.collectors import About
 from cloudserve.cli.services.everything import everything
 from cloudserve.cli.services.gateway import gateway
 from cloudserve.cli.services.internal import Internal, Scrape
+from cloudserve.cli.services.sandbox import sandbox
 from cloudserve.cli.services.service import Service
-from cloudserve.cli.services.settings import Configuration, Role
+from cloudserve.cli.services.settings import ROLES, Configuration, Role
 from cloudserve.cli.services.sockets import Sockets
 from cloudserve.cli.services.stage import Stage
 from cloudserve.cli.serving import Application, Origin, keep_descriptors, serving, settle
@@ -41,7 +42,7 @@ from cloudserve.core.version import VERSION
 
 Compose = Callable[[Configuration, Protection, Stage], AbstractAsyncContextManager[Service]]
 
-COMPOSITIONS: Final[dict[Role, Compose]] = {"api": api, "gateway": gateway, "all": everything}
+_COMPOSITIONS: Final[dict[Role, Compose]] = {"api": api, "gateway": gateway, "all": everything}
 
 EXIT_CANNOT_START: Final = 1
 
@@ -80,7 +81,10 @@ async def run(
     lifeline: int | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Runs the service until it is told to leave. Raises `StoreError` or `ObjectsError` when it can't be started."""
+    """Runs the service until it is told to leave.
+
+    Raises `StoreError`, `ObjectsError` or OSError when it can't be started.
+    """
     role, grace = configuration.role, configuration.service.grace_seconds
     stage, orders = Stage(), Orders(lifeline)
     scrape = Scrape([About(role)])
@@ -88,7 +92,8 @@ async def run(
     log.info("starting", role=role, version=VERSION, pid=os.getpid(), **told)
     internal = Origin(Internal(stage.readiness, scrape), [sockets.internal], drain_seconds=1)
     async with serving([internal]), AsyncExitStack() as opened:
-        service = await _unless(orders.leave, opened.enter_async_context(_compose(configuration, protection, stage)))
+        composition = _compose(configuration, protection, stage, sockets)
+        service = await _unless(orders.leave, opened.enter_async_context(composition))
         if service is None:
             log.info("told to end before it had started")
             return
@@ -113,9 +118,11 @@ async def run(
 
 
 def _compose(
-    configuration: Configuration, protection: Protection, stage: Stage
+    configuration: Configuration, protection: Protection, stage: Stage, sockets: Sockets
 ) -> AbstractAsyncContextManager[Service]:
-    return COMPOSITIONS[configuration.role](configuration, protection, stage)
+    if configuration.role == "sandbox":
+        return sandbox(configuration, protection, sockets.origins["sandbox"])
+    return _COMPOSITIONS[configuration.role](configuration, protection, stage)
 
 
 async def _tracing(role: Role, opened: AsyncExitStack) -> Callable[[Application], Application]:
@@ -150,7 +157,7 @@ def complete(running: Coroutine[Any, Any, None]) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(running)
-        except (StoreError, ObjectsError) as error:
+        except (StoreError, ObjectsError, OSError) as error:
             log.error("the service can't be started", error=str(error))
             return EXIT_CANNOT_START
     return 0
@@ -159,7 +166,7 @@ def complete(running: Coroutine[Any, Any, None]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one of several processes, with what the watching one has handed over (`supervision.child`)."""
     parser = argparse.ArgumentParser(prog="cloudserve.cli.services.process")
-    parser.add_argument("role", choices=COMPOSITIONS)
+    parser.add_argument("role", choices=ROLES)
     for name in (*get_args(OriginName), "tell", "lifeline"):
         parser.add_argument(f"--{name}", type=int)
     given = vars(parser.parse_args(arguments))

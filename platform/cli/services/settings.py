@@ -11,8 +11,9 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -25,13 +26,16 @@ from cloudserve.core.config import DataFolder, Settings
 from cloudserve.core.connections import SECRETS_DIR, Connections
 from cloudserve.core.mail import UnusableMailer
 from cloudserve.core.opening import mailer_of
+from cloudserve.sandbox.remote.members import parse
+from cloudserve.sandbox.remote.tls import TlsFiles
 
 Role = Literal["api", "gateway", "sandbox", "all"]
+
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 TLS_FILES: Final = ("ca.crt", "tls.crt", "tls.key")
 
 _OF_THE_CLIENT: Final = "CLOUDSERVE_API_KEY"
-_ADDRESS: Final = re.compile(r"(?:dns:)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>\d{1,5})")
 
 
 class ServiceSettings(BaseSettings):
@@ -39,7 +43,7 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CLOUDSERVE_", frozen=True)
 
-    sandbox_port: int = Field(7702, ge=0, le=65535, description="The port a sandbox takes calls on.")
+    sandbox_port: int = Field(7710, ge=0, le=65535, description="The port a sandbox takes calls on.")
     metrics_host: str = Field("127.0.0.1", description="The address of the internal port; never a public one.")
     metrics_port: int = Field(7703, ge=0, le=65535, description="The internal port: metrics, and the probes again.")
     processes: int = Field(1, ge=1, le=64, description="Processes of the service on this host, on the same ports.")
@@ -59,11 +63,9 @@ class ServiceSettings(BaseSettings):
 
     @field_validator("sandboxes")
     @classmethod
-    def _are_addresses(cls, value: str) -> str:
-        for address in addresses(value):
-            found = _ADDRESS.fullmatch(address)
-            if found is None or not 0 < int(found["port"]) < 65536:
-                raise ValueError(f"{address!r} is neither host:port nor dns:name:port")
+    def _are_members(cls, value: str) -> str:
+        if value:
+            parse(value)
         return value
 
     @field_validator("tls_dir")
@@ -91,6 +93,13 @@ class ServiceSettings(BaseSettings):
         if value.get_secret_value() and not re.fullmatch(KEY_PATTERN, value.get_secret_value()):
             raise ValueError("it is not `csk_` followed by 43 letters")
         return value
+
+    def tls(self) -> TlsFiles | None:
+        """Returns the certificates between gateways and sandboxes, None where there are none."""
+        if self.tls_dir is None:
+            return None
+        ca, certificate, key = (self.tls_dir / name for name in TLS_FILES)
+        return TlsFiles(ca, certificate, key)
 
     @classmethod
     def load(cls) -> "ServiceSettings":
@@ -161,11 +170,6 @@ class Configuration:
         return replace(self, settings=self.settings.model_copy(update={"max_workers": share}))
 
 
-def addresses(text: str) -> list[str]:
-    """Returns the entries of `sandboxes`."""
-    return [entry.strip() for entry in text.split(",") if entry.strip()]
-
-
 def _folder_faults() -> list[Fault]:
     folder = os.environ.get(SECRETS_DIR)
     if not folder or Path(folder).is_dir():
@@ -190,10 +194,18 @@ def _role_faults(found: Configuration) -> list[Fault]:
             Fault(name, "a sandbox runs other people's code and must not hold it", "Leave it unset for sandboxes.")
             for name in held
         ]
-        return faults + _tls_faults(service, "a sandbox takes calls from gateways alone")
+        if service.processes > 1:
+            why = "a gateway's connections with a sandbox have to reach the same workers"
+            remedy = "Leave it 1, or run several sandboxes on ports of their own."
+            faults.append(Fault("processes", why, remedy))
+        if not _is_loopback(found.settings.host):
+            faults += _tls_faults(service)
+        return faults
     faults = _connection_faults(connections)
     if service.sandboxes and found.role == "gateway":
-        faults += _tls_faults(service, "gateways and sandboxes prove to each other who they are")
+        listed, names = parse(service.sandboxes)
+        if names or not all(_is_loopback(address.host) for address in listed):
+            faults += _tls_faults(service)
     elif service.sandboxes:
         faults.append(Fault("sandboxes", f"only a gateway has sandboxes, not {found.role}", "Leave it unset here."))
     if connections.store_url.get_secret_value() and not service.secrets_key.get_secret_value():
@@ -239,10 +251,18 @@ def _connection_faults(connections: Connections) -> list[Fault]:
     return faults
 
 
-def _tls_faults(service: ServiceSettings, why: str) -> list[Fault]:
+def _tls_faults(service: ServiceSettings) -> list[Fault]:
     if service.tls_dir is not None:
         return []
-    return [Fault("tls_dir", f"is missing: {why}", f"Name the folder with {', '.join(TLS_FILES)}.")]
+    why = "is missing: gateways and sandboxes on other hosts have to prove who they are"
+    return [Fault("tls_dir", why, f"Name the folder with {', '.join(TLS_FILES)} (docs/sandbox-hosts.md).")]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def mistyped(names: Iterable[str]) -> dict[str, str]:

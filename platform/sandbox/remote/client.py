@@ -63,6 +63,11 @@ class RemoteSandbox(Sandbox):
         self._loop: asyncio.AbstractEventLoop
 
     @property
+    def hosts(self) -> int:
+        """How many hosts are members."""
+        return len(self._choice.hosts)
+
+    @property
     def reachable(self) -> int:
         """How many hosts there are to send calls to."""
         return sum(member.usable and not member.silent for member in self._choice.hosts)

@@ -37,8 +37,8 @@ class SandboxHost:
 
     Args:
         sandbox: what runs the calls. A `ClaimedSandbox` serves one owner at a time, and the gateways are told whom.
-        listen: the address, `host:port`, with port 0 for one that is free. One process listens there: a gateway keeps
-            several connections with a host, which have to reach the same workers.
+        listen: the address, `host:port`, with port 0 for one that is free, or a socket that is bound to it. One process
+            listens there: a gateway keeps several connections with a host, which have to reach the same workers.
         tls: the host's certificate and authority. None listens without TLS, and then on loopback alone.
         folder: what it keeps of trees is in there; several processes may share it.
         capacity: how many calls it can run at once without one slowing another; its processors unless given.
@@ -48,22 +48,27 @@ class SandboxHost:
     """
 
     def __init__(
-        self, sandbox: Sandbox, *, listen: str, tls: TlsFiles | None, folder: Path, capacity: int | None = None
+        self,
+        sandbox: Sandbox,
+        *,
+        listen: str | socket.socket,
+        tls: TlsFiles | None,
+        folder: Path,
+        capacity: int | None = None,
     ) -> None:
         self.sandbox = sandbox
         self.fetching = Fetching()
         self.trees = TreeCache(folder, self.fetching)
         self._claims = sandbox if isinstance(sandbox, ClaimedSandbox) else None
-        self._listen = _read(listen)
-        self.address = self._listen
-        """Where it listens, with the port that it got."""
+        self._socket = listen if isinstance(listen, socket.socket) else None
+        self.address: tuple[str, int] = _read(listen) if isinstance(listen, str) else listen.getsockname()[:2]
+        """Where it listens, from `start` on with the port that it got."""
         self._tls = tls
         self._capacity = capacity or len(os.sched_getaffinity(0))
         self._links: set[ServingLink] = set()
         self._in_flight: Counter[str] = Counter()
         self._known: dict[str, Deployment] = {}
         self._draining = False
-        self._socket: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._context: ssl.SSLContext | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -77,12 +82,18 @@ class SandboxHost:
         """How many gateways are connected."""
         return len({link.peer for link in self._links})
 
+    @property
+    def draining(self) -> bool:
+        """Whether it takes no new calls any more."""
+        return self._draining
+
     async def start(self) -> None:
         """Listens. Raises OSError when the address can't be had or the TLS files can't be read."""
         self._loop = asyncio.get_running_loop()
-        host, port = self._listen
-        self._socket = socket.create_server((host, port), family=_family(host), backlog=_BACKLOG)
-        self.address = self._socket.getsockname()[:2]
+        if self._socket is None:
+            host, port = self.address
+            self._socket = socket.create_server((host, port), family=_family(host), backlog=_BACKLOG)
+            self.address = self._socket.getsockname()[:2]
         try:
             if self._tls is None:
                 require_loopback(self._socket.getsockname())

@@ -1,7 +1,9 @@
 """Services as real processes: from a deploy to a call across them, signals, crashes and bad settings."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cloudserve.core.auth.credentials import Credentials
 from cloudserve.core.config import DataFolder
+from cloudserve.sandbox.remote.tls import GATEWAY, SANDBOX
 from tests.unit.cli.services.running import PATIENCE_SECONDS, Running, eventually
+from tests.unit.sandbox.remote.certificates import Authority
 
 HELLO = "exports.handler = async ({ headers }) => headers['traceparent'] ?? 'hello'"
 SLOW = "exports.handler = async () => { await new Promise((done) => setTimeout(done, 1500)); return 'done' }"
@@ -94,6 +98,55 @@ def test_an_api_and_a_gateway_serve_together(tmp_path: Path) -> None:
         api.ready()
         usages = api.get("platform", "/api/usages", headers={"api-key": key}).json()["usages"]
         assert [usage["functionId"]["name"] for usage in usages] == ["hello"]
+
+
+def certificates(authority: Authority, name: str) -> Path:
+    """Returns a folder with a certificate for that name, as services are given one."""
+    folder = authority.folder / f"{name}.tls"
+    folder.mkdir()
+    authority.issue(name)
+    shutil.copy(authority.ca, folder / "ca.crt")
+    shutil.copy(authority.folder / f"{name}.crt", folder / "tls.crt")
+    shutil.copy(authority.folder / f"{name}.key", folder / "tls.key")
+    return folder
+
+
+def test_gateways_call_sandboxes_on_hosts_of_their_own(tmp_path: Path) -> None:
+    """Which hold nothing of the platform; one that is killed is done without, and one that leaves finishes."""
+    data, authority = tmp_path / "data", Authority(tmp_path / "authority")
+    own, theirs = certificates(authority, GATEWAY), certificates(authority, SANDBOX)
+    with contextlib.ExitStack() as running:
+
+        def start(role: str, name: str, folder: Path, **settings: object) -> Running:
+            return running.enter_context(Running(role, folder, tmp_path / f"{name}.log", **settings))
+
+        sandboxes = [
+            start("sandbox", f"sandbox{number}", tmp_path / f"sandbox{number}", tls_dir=theirs, sandbox_port=0)
+            for number in range(2)
+        ]
+        members = ",".join(one.url("sandbox").removeprefix("http://") for one in sandboxes)
+        api = start("api", "api", data)
+        gateways = [start("gateway", f"gateway{number}", data, tls_dir=own, sandboxes=members) for number in range(2)]
+        for service in (*sandboxes, api, *gateways):
+            service.ready()
+        key = administrator(api, data)
+        deploy(api, key, HELLO)
+        for gateway in gateways:
+            assert gateway.get("run", "/run/ada/hello", headers={"api-key": key}).text == "hello"
+            assert total(gateway, "cloudserve_gateway_reachable_sandboxes") == 2
+        workers = [total(one, "cloudserve_sandbox_workers") for one in sandboxes]
+        assert sorted(workers) == [0, 1]
+        assert not any((tmp_path / f"sandbox{number}" / "credentials").exists() for number in range(2))
+        home = sandboxes[workers.index(1)]
+        other = sandboxes[workers.index(0)]
+        home.process.kill()
+        eventually(lambda: total(gateways[0], "cloudserve_gateway_reachable_sandboxes") == 1)
+        assert gateways[0].get("run", "/run/ada/hello", headers={"api-key": key}).text == "hello"
+        assert other.end() == 0
+        eventually(lambda: gateways[0].get("run", "/readyz").status_code == 503)
+        unready = gateways[0].get("internal", "/readyz").json()
+        assert unready["checks"]["sandbox"] == "none of 2 sandbox hosts can be reached"
+        assert gateways[0].get("run", "/run/ada/hello", headers={"api-key": key}).status_code == 503
 
 
 def test_all_services_in_one_process(tmp_path: Path) -> None:

@@ -83,8 +83,6 @@ def test_services_over_one_store_must_share_a_key(environment: pytest.MonkeyPatc
         ("secrets_key", "c2hvcnQ=", "it has 5 bytes instead of 32"),
         ("secrets_key", "a", "it is not URL-safe base 64"),
         ("machine_key", "csk_short", "it is not `csk_` followed by 43 letters"),
-        ("sandboxes", "one:7702,two", "'two' is neither host:port nor dns:name:port"),
-        ("sandboxes", "one:0", "'one:0' is neither host:port nor dns:name:port"),
         ("tls_dir", "/nowhere", "/nowhere has no ca.crt, tls.crt, tls.key"),
         ("store_url", "postgres://db", "is no MongoDB URL"),
         ("s3_endpoint", "minio:9000", "is no URL"),
@@ -127,7 +125,27 @@ def test_a_sandbox_takes_no_credentials_of_the_stores(environment: pytest.Monkey
     """Whatever runs there must find none."""
     environment.setenv("CLOUDSERVE_STORE_URL", "mongodb://db:27017")
     environment.setenv("CLOUDSERVE_SECRETS_KEY", KEY)
+    environment.setenv("CLOUDSERVE_HOST", "0.0.0.0")
     assert faults("sandbox").keys() == {"store_url", "secrets_key", "tls_dir"}
+
+
+def test_loopback_alone_needs_no_certificates(environment: pytest.MonkeyPatch) -> None:
+    """For development."""
+    Configuration.load("sandbox")
+    environment.setenv("CLOUDSERVE_SANDBOXES", "127.0.0.1:7710,[::1]:7711,localhost:7712")
+    assert Configuration.load("gateway").service.tls() is None
+
+
+def test_a_sandbox_is_one_process(environment: pytest.MonkeyPatch) -> None:
+    """Connections of one gateway have to reach the same workers."""
+    environment.setenv("CLOUDSERVE_PROCESSES", "2")
+    assert faults("sandbox").keys() == {"processes"}
+
+
+def test_members_that_cannot_be_read_are_told(environment: pytest.MonkeyPatch) -> None:
+    """By the one that is wrong."""
+    environment.setenv("CLOUDSERVE_SANDBOXES", "one:7710,two")
+    assert "'two'" in faults("gateway")["sandboxes"]
 
 
 def test_processes_share_the_workers_of_their_host(environment: pytest.MonkeyPatch) -> None:
