@@ -19,8 +19,18 @@ def store_of(connections: Connections, folder: DataFolder) -> Store:
 
 
 def objects_of(connections: Connections, folder: DataFolder) -> Objects:
-    """Returns the bucket at `s3_endpoint`, or else the folder in the data folder."""
-    return FilesystemObjects(folder.objects)
+    """Returns the bucket at `s3_endpoint`, or else the folder in the data folder. Raises ValueError for a bad name."""
+    if not connections.s3_endpoint:
+        return FilesystemObjects(folder.objects)
+    from cloudserve.core.objects.minio import S3Objects  # noqa: PLC0415 - see above
+
+    return S3Objects(
+        connections.s3_endpoint,
+        bucket=connections.s3_bucket,
+        region=connections.s3_region,
+        access_key=connections.s3_access_key.get_secret_value(),
+        secret_key=connections.s3_secret_key.get_secret_value(),
+    )
 
 
 def mailer_of(connections: Connections) -> Mailer:
