@@ -9,8 +9,10 @@ import os
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from cloudserve.core.objects.s3_names import check_bucket, check_region, endpoint_parts
 
 SECRETS_DIR: Final = "CLOUDSERVE_SECRETS_DIR"
 
@@ -39,6 +41,25 @@ class Connections(BaseSettings):
         description="Allow `smtp_security` none to another machine: mails and the password can be read on the way.",
     )
     mail_from: str = Field("", description="Whom mails come from, such as `CloudServe <no-reply@example.org>`.")
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _is_server(cls, value: str) -> str:
+        if value:
+            endpoint_parts(value)
+        return value
+
+    @field_validator("s3_bucket")
+    @classmethod
+    def _is_bucket(cls, value: str) -> str:
+        check_bucket(value)
+        return value
+
+    @field_validator("s3_region")
+    @classmethod
+    def _is_region(cls, value: str) -> str:
+        check_region(value)
+        return value
 
     @classmethod
     def load(cls) -> "Connections":

@@ -241,8 +241,6 @@ def _connection_faults(connections: Connections) -> list[Fault]:
         for name in ("s3_access_key", "s3_secret_key")
         if connections.s3_endpoint and not getattr(connections, name).get_secret_value()
     ]
-    if connections.s3_endpoint and not connections.s3_endpoint.startswith(("http://", "https://")):
-        faults.append(Fault("s3_endpoint", "is no URL", "Write it like https://minio.example.org:9000."))
     try:
         mailer_of(connections)
     except UnusableMailer as error:

@@ -30,7 +30,7 @@ from urllib3.exceptions import ProtocolError
 from cloudserve.core.objects.abc import Corrupt, Missing, ObjectInfo, Objects, ObjectsUnavailable
 from cloudserve.core.objects.content import CHUNK, check_asked, check_hash, chunks_in, write_verified
 from cloudserve.core.objects.keys import MARK, begins_keys, key_of, name_of
-from cloudserve.core.objects.s3_client import PROBE, WORK, check_bucket, connect
+from cloudserve.core.objects.s3_client import PROBE, WORK, connect
 from cloudserve.core.objects.s3_errors import told
 from cloudserve.core.objects.s3_uploads import sweep_uploads
 from cloudserve.core.objects.threads import Caller, GivenUp, Threads
@@ -60,10 +60,9 @@ class S3Objects(Objects):
     """
 
     def __init__(self, endpoint: str, *, bucket: str, region: str, access_key: str, secret_key: str) -> None:
-        check_bucket(bucket)
         self._bucket = bucket
         self._place = f"the object store {endpoint} (bucket {bucket})"
-        access = partial(connect, endpoint, region=region, access_key=access_key, secret_key=secret_key)
+        access = partial(connect, endpoint, bucket=bucket, region=region, access_key=access_key, secret_key=secret_key)
         self._working = access(WORK, connections=THREADS)
         self._client = self._working.client
         self._threads = Threads("objects", THREADS)

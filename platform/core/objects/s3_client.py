@@ -1,18 +1,20 @@
 """The way to an S3 server: where it is, and how patient its callers are."""
 
-import re
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
 from minio import Minio
-from minio.helpers import check_bucket_name, md5sum_hash
+from minio.helpers import md5sum_hash
 from urllib3 import BaseHTTPResponse, PoolManager, Retry, Timeout
 from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import ReadTimeoutError
 
-_ENDPOINT: Final = re.compile(r"(https?)://([^/?#@\s]+)/?")
+from cloudserve.core.objects.s3_names import check_bucket, check_region, endpoint_parts
+
 _PASSING: Final = (500, 502, 503, 504)  # what a server that starts, restarts or is busy answers
 
 
@@ -77,21 +79,28 @@ class Connection:
 
 
 def connect(
-    endpoint: str, patience: Patience, *, connections: int, region: str, access_key: str, secret_key: str
+    endpoint: str,
+    patience: Patience,
+    *,
+    connections: int,
+    bucket: str,
+    region: str,
+    access_key: str,
+    secret_key: str,
 ) -> Connection:
-    """Returns a client that uses at most `connections` connections, which are made when they are needed.
+    """Returns a client for a bucket that uses at most `connections` connections, made when they are needed.
 
     Raises ValueError, which names the argument and never what opens the server.
     """
-    match = _ENDPOINT.fullmatch(endpoint)
-    if match is None:
-        raise ValueError("endpoint: expected http://host[:port] or https://host[:port], with nothing before or behind")
-    if not access_key or not secret_key:
-        raise ValueError("access_key, secret_key: neither may be empty")
-    if not region:
-        raise ValueError("region: may not be empty; servers that have no regions take any, such as us-east-1")
-    scheme, host = match.groups()
-    secure = scheme == "https"
+    for name, value in (("access_key", access_key), ("secret_key", secret_key)):
+        if not value:
+            raise ValueError(f"{name}: it is empty")
+    with _named("bucket"):
+        check_bucket(bucket)
+    with _named("region"):
+        check_region(region)
+    with _named("endpoint"):
+        secure, host = endpoint_parts(endpoint)
     http = _http_pool(patience, connections=connections, secure=secure)
     return Connection(Minio(host, access_key, secret_key, secure=secure, region=region, http_client=http), http)
 
@@ -113,9 +122,9 @@ def _http_pool(patience: Patience, *, connections: int, secure: bool) -> PoolMan
     )
 
 
-def check_bucket(bucket: str) -> None:
-    """Raises ValueError for what is no bucket's name (S3 User Guide, "General purpose bucket naming rules")."""
+@contextmanager
+def _named(argument: str) -> Iterator[None]:
     try:
-        check_bucket_name(bucket, strict=True)
+        yield
     except ValueError as error:
-        raise ValueError(f"bucket: {error}; use 3 to 63 lower-case letters, digits, '.' and '-'") from None
+        raise ValueError(f"{argument}: {error}") from None

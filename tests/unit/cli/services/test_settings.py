@@ -85,7 +85,17 @@ def test_services_over_one_store_must_share_a_key(environment: pytest.MonkeyPatc
         ("machine_key", "csk_short", "it is not `csk_` followed by 43 letters"),
         ("tls_dir", "/nowhere", "/nowhere has no ca.crt, tls.crt, tls.key"),
         ("store_url", "postgres://db", "is no MongoDB URL"),
-        ("s3_endpoint", "minio:9000", "is no URL"),
+        (
+            "s3_endpoint",
+            "minio:9000",
+            "it is no URL of a server: write http://host[:port] or https://host[:port], and no path",
+        ),
+        ("s3_region", "", "it is no region: use letters, digits and '-'; a server that has none takes us-east-1"),
+        (
+            "s3_bucket",
+            "Things",
+            "it is no bucket's name: use 3 to 63 lower-case letters, digits, '.' and '-'",
+        ),
         ("secrets_dir", "/nowhere", "/nowhere is not a folder"),
     ],
 )
