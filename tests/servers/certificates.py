@@ -12,9 +12,10 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """Issues certificates; `trusting` is what a client verifies them with. All its files are in `folder`."""
+    """Issues certificates, which clients verify with `trusting` or the `file`. All its files are in `folder`."""
 
     def __init__(self, folder: Path) -> None:
+        self.file = folder / "authority.crt"
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority of tests")])
@@ -29,18 +30,18 @@ class Authority:
             encipher_only=False,
             decipher_only=False,
         )
-        self._certificate = (
+        certificate = (
             _unsigned(self._name, self._name, self._key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(usage, critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
+        self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def trusting(self) -> ssl.SSLContext:
         """Returns a client's context that trusts this authority alone."""
-        text = self._certificate.public_bytes(serialization.Encoding.PEM).decode()
-        return ssl.create_default_context(cadata=text)
+        return ssl.create_default_context(cafile=self.file)
 
     def issue(self, *names: str) -> tuple[Path, Path]:
         """Returns the files of a certificate for host names and addresses, and of its key."""
