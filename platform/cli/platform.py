@@ -68,7 +68,7 @@ async def platform(
     make_work_folder(folder.work)
     async with contextlib.AsyncExitStack() as opened:
         opened.callback(shutil.rmtree, folder.work, ignore_errors=True)
-        backends = await open_backends(opened, connections, folder, stage)
+        backends = await open_backends(opened, connections, settings, stage)
         sandbox = local_sandbox(settings, folder, protection)
         await sandbox.start()
         opened.push_async_callback(sandbox.close, grace_seconds=grace_seconds)

@@ -4,6 +4,8 @@ What is returned is not open yet: its `open` makes it ready, and may be tried ag
 library is only imported where there is such a server.
 """
 
+from datetime import timedelta
+
 from cloudserve.core.config import DataFolder
 from cloudserve.core.connections import Connections
 from cloudserve.core.mail import Mailer, NoMail
@@ -13,9 +15,17 @@ from cloudserve.core.store.abc import Store
 from cloudserve.core.store.sqlite import SqliteStore
 
 
-def store_of(connections: Connections, folder: DataFolder) -> Store:
-    """Returns the store at `store_url`, or else the SQLite file in the data folder."""
-    return SqliteStore(folder.database)
+def store_of(connections: Connections, folder: DataFolder, *, keep: timedelta | None = None) -> Store:
+    """Returns the store at `store_url`, or else the SQLite file in the data folder.
+
+    `keep` is how long records of calls are kept, for a server that can delete them by itself.
+    """
+    url = connections.store_url.get_secret_value()
+    if not url:
+        return SqliteStore(folder.database)
+    from cloudserve.core.store.mongo import MongoStore  # noqa: PLC0415 - see above
+
+    return MongoStore(url, database=connections.store_database, keep=keep)
 
 
 def objects_of(connections: Connections, folder: DataFolder) -> Objects:

@@ -21,7 +21,7 @@ async def api(configuration: Configuration, protection: Protection, stage: Stage
     make_work_folder(folder.work)
     async with AsyncExitStack() as opened:
         opened.callback(shutil.rmtree, folder.work, ignore_errors=True)
-        backends = await open_backends(opened, configuration.connections, folder, stage)
+        backends = await open_backends(opened, configuration.connections, configuration.settings, stage)
         service = ApiService(
             settings=configuration.settings,
             store=backends.store,

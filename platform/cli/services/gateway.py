@@ -24,7 +24,7 @@ async def gateway(configuration: Configuration, protection: Protection, stage: S
     make_work_folder(folder.work)
     async with AsyncExitStack() as opened:
         opened.callback(shutil.rmtree, folder.work, ignore_errors=True)
-        backends = await open_backends(opened, configuration.connections, folder, stage)
+        backends = await open_backends(opened, configuration.connections, configuration.settings, stage)
         remote = _remote(configuration)
         sandbox = remote or local_sandbox(configuration.settings, folder, protection)
         await sandbox.start()

@@ -1,5 +1,6 @@
 """Services as real processes: from a deploy to a call across them, signals, crashes and bad settings."""
 
+import base64
 import contextlib
 import json
 import os
@@ -17,8 +18,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cloudserve.core.auth.credentials import Credentials
+from cloudserve.core.auth.tokens import new_api_key
 from cloudserve.core.config import DataFolder
 from cloudserve.sandbox.remote.tls import GATEWAY, SANDBOX
+from tests.servers.minio import MinioServer
+from tests.servers.mongo import MongoServer
 from tests.unit.cli.services.running import PATIENCE_SECONDS, Running, eventually
 from tests.unit.sandbox.remote.certificates import Authority
 
@@ -29,11 +33,14 @@ TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 pytestmark = pytest.mark.full
 
 
-def administrator(service: Running, data: Path) -> str:
-    """Makes the administrator `ada`, and returns the key."""
+def administrator(service: Running, opened_by: Path | str) -> str:
+    """Makes the administrator `ada` with the machine key, which may be in a data folder, and returns the account's."""
+    machine_key = opened_by
+    if isinstance(opened_by, Path):
+        machine_key = Credentials.load_or_create(DataFolder(opened_by).credentials).machine_key
     answer = httpx2.post(
         service.url("platform") + "/api/admin/administrator",
-        headers={"api-key": Credentials.load_or_create(DataFolder(data).credentials).machine_key},
+        headers={"api-key": str(machine_key)},
         json={"email": "ada@example.com", "userName": "ada", "fullName": "Ada", "password": "correct horse 9 battery"},
         trust_env=False,
         timeout=PATIENCE_SECONDS,
@@ -147,6 +154,56 @@ def test_gateways_call_sandboxes_on_hosts_of_their_own(tmp_path: Path) -> None:
         unready = gateways[0].get("internal", "/readyz").json()
         assert unready["checks"]["sandbox"] == "none of 2 sandbox hosts can be reached"
         assert gateways[0].get("run", "/run/ada/hello", headers={"api-key": key}).status_code == 503
+
+
+def test_services_on_hosts_of_their_own_share_servers(tmp_path: Path) -> None:
+    """An api, two gateways and two sandboxes over MongoDB's protocol and MinIO, none of which shares a folder."""
+    authority = Authority(tmp_path / "authority")
+    own, theirs = certificates(authority, GATEWAY), certificates(authority, SANDBOX)
+    (tmp_path / "mongo").mkdir()
+    (tmp_path / "minio").mkdir()
+    with contextlib.ExitStack() as running:
+        mongo, minio = MongoServer(tmp_path / "mongo").start(), MinioServer.in_folder(tmp_path / "minio").start()
+        running.callback(mongo.kill)
+        running.callback(minio.kill)
+        machine_key = new_api_key()
+        stores = {
+            "store_url": mongo.url,
+            "s3_endpoint": f"http://127.0.0.1:{minio.port}",
+            "s3_access_key": minio.access_key,
+            "s3_secret_key": minio.secret_key,
+            "secrets_key": base64.urlsafe_b64encode(os.urandom(32)).decode(),
+        }
+
+        def start(role: str, name: str, **settings: object) -> Running:
+            return running.enter_context(Running(role, tmp_path / name, tmp_path / f"{name}.log", **settings))
+
+        sandboxes = [start("sandbox", f"sandbox{number}", tls_dir=theirs, sandbox_port=0) for number in range(2)]
+        members = ",".join(one.url("sandbox").removeprefix("http://") for one in sandboxes)
+        api = start("api", "api", machine_key=machine_key, **stores)
+        gateways = [start("gateway", f"gateway{n}", tls_dir=own, sandboxes=members, **stores) for n in range(2)]
+        for service in (*sandboxes, api, *gateways):
+            service.ready()
+        key = administrator(api, machine_key)
+        deploy(api, key, "exports.handler = () => process.env.GREETING ?? 'nothing'")
+        headers = {"api-key": key}
+        for gateway in gateways:
+            assert gateway.get("run", "/run/ada/hello", headers=headers).text == "nothing"
+        with httpx2.Client(base_url=api.url("platform"), headers=headers, trust_env=False) as http:
+            (function,) = http.get("/api/functions").json()["functions"]
+            path = f"/api/functions/{function['_id']}"
+            assert http.put(f"{path}/secrets/GREETING", json={"value": "hello"}).is_success
+            for gateway in gateways:
+                eventually(lambda of=gateway: of.get("run", "/run/ada/hello", headers=headers).text == "hello")
+            assert http.put(path, json={"isActive": False}).status_code == 200
+            for gateway in gateways:
+                eventually(lambda of=gateway: of.get("run", "/run/ada/hello", headers=headers).status_code == 503)
+            for service in gateways:
+                assert service.end() == 0
+            calls = http.get(f"/api/usages/{function['_id']}").json()["usages"]
+        assert len(calls) >= 4
+        assert api.end() == 0
+        assert [one.end() for one in sandboxes] == [0, 0]
 
 
 def test_all_services_in_one_process(tmp_path: Path) -> None:
